@@ -1,0 +1,1 @@
+"""Bayesian models of gene expression on Stan, with their calibration shown."""

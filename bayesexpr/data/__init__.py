@@ -1,0 +1,1 @@
+"""Counts, their readers, the design and the size factors."""

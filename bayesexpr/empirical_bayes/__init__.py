@@ -1,0 +1,1 @@
+"""Fast approximations of each gene's posterior given the hyperparameters."""

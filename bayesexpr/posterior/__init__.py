@@ -1,0 +1,1 @@
+"""Draws, diagnostics, contrasts, decisions and predictive checks."""

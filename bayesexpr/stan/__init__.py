@@ -1,0 +1,1 @@
+"""Rendering, compiling and running Stan programs; cmdstanpy lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Stan program templates, their shared functions and kernels."""
