@@ -42,7 +42,7 @@ functions {
   /* Log density of all genes, likelihood and priors of z, with its analytic gradient: see kernels/negative_binomial_de.hpp,
      tested to equal the sum of the same terms in the variant with density = stan. */
   real genes_lpdf(matrix z, matrix shift, data matrix center, data array[] matrix slope, data matrix scale,
-                  data array[,] int count, data matrix log_length, data array[] matrix component_design, data matrix nuisance_design,
+                  data int prior_only, data array[,] int count, data matrix log_length, data array[] matrix component_design, data matrix nuisance_design,
                   data real nu, real mu_alpha, real sigma_alpha, real log_a0, real log_a1, real sigma_phi,
                   vector m, real s, vector log_weight, vector tau, vector log_f);
 //% endif
@@ -182,7 +182,7 @@ model {
   matrix[P, J] shift;
   for (p in 1 : P) shift[p] = (driver[p] * (theta - theta_center))';
 //% if density == "kernel"
-  z ~ genes(shift, center, slope, scale, prior_only ? rep_array(0, 0, G) : count, log_length, component_design, nuisance_design,
+  z ~ genes(shift, center, slope, scale, prior_only, count, log_length, component_design, nuisance_design,
             /*= "nu" if effects != "normal" else "0" =*/, mu_alpha, sigma_alpha, log_a0, log_a1, sigma_phi,
             m, s, log_weight, tau[nuisance_term], log_f);
 //% else
