@@ -1,0 +1,103 @@
+"""NumPy twins of the densities that the Stan programs use.
+
+Each function is written from the formula, not from Stan's code, so that the two can be held against each other.
+Arguments broadcast; logarithms are natural; constants are kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Float = NDArray[np.float64]
+
+
+def poisson_logpmf(y: ArrayLike, mu: ArrayLike) -> Float:
+    """Log mass of the Poisson distribution with mean `mu`."""
+    y, mu = np.asarray(y, dtype=float), np.asarray(mu, dtype=float)
+    return np.asarray(special.xlogy(y, mu) - mu - special.gammaln(y + 1))
+
+
+def log_rising_factorial(y: ArrayLike, phi: ArrayLike) -> Float:
+    r"""Stable :math:`\log\{\Gamma(y + \phi) / (\Gamma(\phi)\,\phi^y)\}` for y >= 0 and any phi > 0.
+
+    The plain difference of log-gammas cancels for large phi. Above 100 the difference of the two Stirling series is
+    taken term by term instead: its largest term is (phi + y - 1/2) log1p(y / phi) - y, which does not cancel when
+    written with :func:`_log1p_minus_x`.
+    """
+    y, phi = np.broadcast_arrays(np.asarray(y, dtype=float), np.asarray(phi, dtype=float))
+    large = phi > 100.0
+    small_phi = np.where(large, 1.0, phi)
+    plain = special.gammaln(y + small_phi) - special.gammaln(small_phi) - y * np.log(small_phi)
+    big = np.where(large, phi, 1e3)
+    x = y / big
+    top = big + y
+    series = (1 / top - 1 / big) / 12 - (top**-3 - big**-3) / 360 + (top**-5 - big**-5) / 1260
+    stirling = big * _log1p_minus_x(x) + (y - 0.5) * np.log1p(x) + series
+    return np.asarray(np.where(large, stirling, plain))
+
+
+def _log1p_minus_x(x: Float) -> Float:
+    """Return log(1 + x) - x without cancellation for small x >= 0 (seven terms of the series below 0.01)."""
+    tiny = x < 1e-2
+    t = np.where(tiny, x, 0.0)
+    series = -(t**2) * (1 / 2 - t * (1 / 3 - t * (1 / 4 - t * (1 / 5 - t * (1 / 6 - t * (1 / 7 - t / 8))))))
+    return np.asarray(np.where(tiny, series, np.log1p(x) - x))
+
+
+def nb2_logpmf(y: ArrayLike, mu: ArrayLike, phi: ArrayLike) -> Float:
+    r"""Log mass of the negative binomial with mean `mu` and variance :math:`\mu + \mu^2 / \phi`.
+
+    Written so that it goes over into the Poisson as phi grows, without cancellation:
+    :math:`\log\frac{\Gamma(y+\phi)}{\Gamma(\phi)\phi^y} + y\log\mu - \log y! - (y+\phi)\log(1+\mu/\phi)`.
+
+    Parameters
+    ----------
+    y, mu, phi
+        Counts, means and precisions; broadcast together. ``1 / phi`` is the dispersion.
+    """
+    y, mu, phi = (np.asarray(a, dtype=float) for a in (y, mu, phi))
+    ratio = mu / phi
+    return np.asarray(
+        log_rising_factorial(y, phi)
+        + special.xlogy(y, mu)
+        - special.gammaln(y + 1)
+        - y * np.log1p(ratio)
+        - phi * np.log1p(ratio)
+    )
+
+
+def nb2_rng(mu: ArrayLike, phi: ArrayLike, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw negative binomial counts by their gamma mixture of Poissons; shapes broadcast."""
+    mu, phi = np.broadcast_arrays(np.asarray(mu, dtype=float), np.asarray(phi, dtype=float))
+    return rng.poisson(rng.gamma(phi, mu / phi))
+
+
+def normal_logpdf(x: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> Float:
+    """Log density of the normal distribution."""
+    x, mean, sd = (np.asarray(a, dtype=float) for a in (x, mean, sd))
+    return np.asarray(-0.5 * ((x - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi))
+
+
+def spherical_student_t_logpdf(d: Float, nu: float) -> Float:
+    """Log density of a spherical multivariate Student-t over the last axis of `d`.
+
+    Kotz and Nadarajah (2004), Multivariate t Distributions, equation 1.1 with the identity as its scale.
+    """
+    k = d.shape[-1]
+    r2 = np.sum(d**2, axis=-1)
+    constant = special.gammaln((nu + k) / 2) - special.gammaln(nu / 2) - k / 2 * np.log(nu * np.pi)
+    return np.asarray(constant - (nu + k) / 2 * np.log1p(r2 / nu))
+
+
+def sum_to_zero_basis(size: int) -> Float:
+    """Orthonormal basis [size, size - 1] of the vectors that sum to zero (Helmert).
+
+    Column k sets element k + 1 against the mean of those before it.
+    """
+    basis = np.zeros((size, size - 1))
+    for k in range(1, size):
+        basis[:k, k - 1] = -1 / np.sqrt(k * (k + 1))
+        basis[k, k - 1] = k / np.sqrt(k * (k + 1))
+    return basis

@@ -1,0 +1,183 @@
+r"""Each gene's posterior in each component, given the hyperparameters, by Newton's method and Laplace's approximation.
+
+Genes are independent given the hyperparameters, so all of them step at once: arrays are [genes, ...]. The curvature is
+the expected information of the linear predictor plus the observed information of log phi where that is positive, plus
+the prior's; it is positive definite everywhere, which makes every step an ascent direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesexpr.distributions import Float, nb2_logpmf, normal_logpdf, spherical_student_t_logpdf
+from bayesexpr.models.de_layout import Layout
+
+MAX_STEP = 3.0
+"""Longest move of a coordinate in one Newton step, in its natural unit: counts grow as exp of it."""
+
+
+@dataclass(frozen=True)
+class GenePosterior:
+    """Modes and curvatures of one component.
+
+    Attributes
+    ----------
+    mode
+        [G, P] coordinates at the mode.
+    precision
+        [G, P, P] curvature there.
+    log_marginal
+        [G] Laplace's approximation of the log of the gene's likelihood integrated over its coordinates.
+    """
+
+    mode: Float
+    precision: Float
+    log_marginal: Float
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the approximations need of a study: the completed data of the model and where its quantities stand."""
+
+    at: Layout
+    full: Mapping[str, Any]
+    nu: float | None
+
+    def subset(self, genes: NDArray[np.int64]) -> Study:
+        """Return the study of some of its genes."""
+        cut = {"count": self.full["count"][:, genes], "log_length": self.full["log_length"][:, genes], "G": len(genes)}
+        return Study(self.at, {**self.full, **cut}, self.nu)
+
+
+def start(study: Study) -> Float:
+    """Coordinates [G, P] to start Newton's method from: the log of the gene's normalised mean count, else zero."""
+    scale = np.exp(study.full["log_size_factor"][:, None] + study.full["log_length"])
+    mean = (study.full["count"] / scale).mean(axis=0)
+    psi = np.zeros((study.full["G"], study.at.P))
+    psi[:, 0] = np.log(np.maximum(mean, 0.1))
+    return psi
+
+
+def gene_posterior(
+    study: Study, hyper: Mapping[str, Float], component: int, mode: Float, *, steps: int = 25, tolerance: float = 1e-4
+) -> GenePosterior:
+    """Find the mode of every gene in one component.
+
+    Parameters
+    ----------
+    hyper
+        One set of hyperparameters, as :meth:`~bayesexpr.models.de_layout.Layout.hyper` returns them.
+    mode
+        [G, P] where to start.
+    steps, tolerance
+        Newton steps at most, and the log density that a step must promise for a gene to go on.
+    """
+    psi = mode.copy()
+    active = np.arange(len(psi))
+    value = np.empty(len(psi))
+    precision = np.empty((len(psi), study.at.P, study.at.P))
+    part = study
+    for _ in range(steps):
+        value[active], gradient, precision[active] = _terms(part, hyper, component, psi[active])
+        step = np.linalg.solve(precision[active], gradient[..., None])[..., 0]
+        promised = np.sum(step * gradient, axis=1)
+        go = promised > tolerance
+        if not go.any():
+            break
+        active, step = active[go], step[go]
+        part = study.subset(active) if len(active) < len(psi) else study
+        step *= np.minimum(1.0, MAX_STEP / np.abs(step).max(axis=1))[:, None]
+        psi[active] = _ascend(part, hyper, component, psi[active], step, value[active])
+    else:
+        value[active], _, precision[active] = _terms(part, hyper, component, psi[active])
+    flat = np.linalg.slogdet(precision)[1]
+    marginal = value + 0.5 * study.at.P * np.log(2 * np.pi) - 0.5 * flat
+    return GenePosterior(psi, precision, marginal)
+
+
+def _ascend(study: Study, hyper: Mapping[str, Float], component: int, psi: Float, step: Float, value: Float) -> Float:
+    """Halve the step of every gene whose density would fall."""
+    size = np.ones(len(psi))
+    for _ in range(8):
+        trial = psi + size[:, None] * step
+        worse = _log_joint(study, hyper, component, trial) < value - 1e-9
+        if not worse.any():
+            return trial
+        size[worse] /= 4
+    size[worse] = 0
+    return np.asarray(psi + size[:, None] * step)
+
+
+def _predictor(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float]:
+    """Log means [S, G] and log phi [G]."""
+    at, full = study.at, study.full
+    h = dict(hyper)
+    change = full["component_design"][component] @ at.effect(psi, h).T
+    other = full["nuisance_design"] @ at.other_effects(psi, h, full["nuisance_term"]).T
+    eta = psi[:, 0] + h["log_f"][:, None] + full["log_length"] + change + other
+    return np.minimum(eta, 40.0), at.log_phi(psi, h)
+
+
+def _log_prior(study: Study, hyper: Mapping[str, Float], psi: Float) -> Float:
+    at = study.at
+    lp = normal_logpdf(psi[:, 0], hyper["mu_alpha"], hyper["sigma_alpha"]) + normal_logpdf(psi[:, at.u], 0, 1).sum(1)
+    if at.trend:
+        lp = lp + normal_logpdf(psi[:, 1], 0, 1)
+    d = psi[:, at.d]
+    slab = normal_logpdf(d, 0, 1).sum(1) if study.nu is None else spherical_student_t_logpdf(d, study.nu)
+    return np.asarray(lp + slab)
+
+
+def _log_joint(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> Float:
+    eta, log_phi = _predictor(study, hyper, component, psi)
+    lik = nb2_logpmf(study.full["count"], np.exp(eta), np.exp(log_phi)).sum(axis=0)
+    return np.asarray(lik + _log_prior(study, hyper, psi))
+
+
+def _terms(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float, Float]:
+    """Log joint density [G], its gradient [G, P] and a positive definite curvature [G, P, P]."""
+    at, full = study.at, study.full
+    eta, log_phi = _predictor(study, hyper, component, psi)
+    y, mu, phi = full["count"], np.exp(eta), np.exp(log_phi)
+    value = nb2_logpmf(y, mu, phi).sum(axis=0) + _log_prior(study, hyper, psi)
+
+    # derivatives with respect to the linear predictor and to log phi
+    shrunk = phi / (phi + mu)
+    score, information = (y - mu) * shrunk, mu * shrunk
+    inside = special.digamma(y + phi) - special.digamma(phi) + np.log(shrunk) + (mu - y) / (phi + mu)
+    outside = special.polygamma(1, y + phi) - special.polygamma(1, phi) + 1 / phi - 1 / (phi + mu)
+    outside = outside - (mu - y) / (phi + mu) ** 2
+    score_phi = (phi * inside).sum(axis=0)
+    information_phi = np.maximum(-(phi * inside + phi**2 * outside).sum(axis=0), 0.0)
+
+    # what one unit of each coordinate adds to the linear predictor, [S, P], and to log phi, [G, P]
+    design = np.zeros((at.S, at.P))
+    design[:, 0] = 1.0
+    design[:, at.d] = full["component_design"][component] * hyper["s"]
+    design[:, at.u] = full["nuisance_design"] * hyper["tau"][full["nuisance_term"]]
+    gradient = score.T @ design
+    precision = np.einsum("sp,sg,sq->gpq", design, information, design, optimize=True)
+    if at.trend:
+        drive = np.zeros((len(psi), at.P))
+        poisson_part = hyper["a1"] * np.exp(-psi[:, 0])
+        drive[:, 0] = poisson_part / (hyper["a0"] + poisson_part)
+        drive[:, 1] = hyper["sigma_phi"]
+        gradient += drive * score_phi[:, None]
+        precision += information_phi[:, None, None] * drive[:, :, None] * drive[:, None, :]
+
+    # priors
+    weight = np.ones((len(psi), at.P))
+    location = np.zeros(at.P)
+    weight[:, 0], location[0] = hyper["sigma_alpha"] ** -2.0, hyper["mu_alpha"]
+    if study.nu is not None:
+        r2 = np.sum(psi[:, at.d] ** 2, axis=1, keepdims=True)
+        weight[:, at.d] = (study.nu + at.K) / (study.nu + r2)
+    gradient -= weight * (psi - location)
+    precision[:, range(at.P), range(at.P)] += weight
+    return value, gradient, precision

@@ -1,0 +1,311 @@
+"""negative_binomial_de: differential expression of a whole transcriptome; the equations head the Stan program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesexpr.distributions import (
+    Float,
+    nb2_logpmf,
+    nb2_rng,
+    normal_logpdf,
+    spherical_student_t_logpdf,
+    sum_to_zero_basis,
+)
+from bayesexpr.errors import InputError
+from bayesexpr.models.base import Draws, Model, Option, PriorSlot
+from bayesexpr.models.de_layout import Layout, Whitening
+from bayesexpr.models.priors import Dirichlet, Exponential, HalfNormal, LogNormal, Normal
+
+SLAB_NU = 4.0
+"""Degrees of freedom of the slab: heavy enough that the strongest real genes are not shrunk into dispersion."""
+
+CHAPTER_OPTIONS = {"effects": "normal", "dispersion": "global", "density": "stan"}
+"""The published model's structure: one dispersion, a normal prior on every effect."""
+
+
+@dataclass(frozen=True)
+class NegativeBinomialDE(Model):
+    """Hierarchical negative binomial with an exact-zero spike, a heavy slab and a dispersion trend."""
+
+    NAME: ClassVar[str] = "negative_binomial_de"
+    SUMMARY: ClassVar[str] = "differential expression of all genes of a study, any design, exact-zero spike"
+    OPTIONS: ClassVar[Mapping[str, Option]] = {
+        "effects": Option(
+            ("spike_slab", "student_t", "normal"),
+            "prior of the tested effect: exactly zero or a heavy-tailed slab, a Student-t, or a normal",
+        ),
+        "dispersion": Option(
+            ("trend", "global"), "dispersions around a learned trend in the mean, or one for all genes"
+        ),
+        "size_factors": Option(
+            ("estimated", "fixed"), "estimated around the robust size factors given, or taken as known"
+        ),
+        "density": Option(("kernel", "stan"), "C++ kernel with analytic gradient (trend only), or plain Stan"),
+    }
+    PRIORS: ClassVar[Mapping[str, PriorSlot]] = {
+        "mu_alpha": PriorSlot(
+            Normal(4.0, 0.5), "the typical gene has exp(4) = 55 counts in a library, within a factor of 2.7 (95 %)"
+        ),
+        "sigma_alpha": PriorSlot(
+            LogNormal(math.log(2.0), 0.15), "expression differs between genes by a factor of exp(2) = 7 (one sd)"
+        ),
+        "m": PriorSlot(Normal(0.0, 0.3), "changes go up and down about equally, within 1.8-fold on average"),
+        "s": PriorSlot(LogNormal(math.log(0.5), 0.4), "a changed gene typically changes by exp(0.5) = 1.65-fold"),
+        "weight": PriorSlot(Dirichlet(3.0, 1.0), "most genes do not change: three in four before seeing data"),
+        "tau": PriorSlot(HalfNormal(0.5), "other effects (donor, batch) are mostly below 2.7-fold"),
+        "a0": PriorSlot(
+            LogNormal(math.log(0.03), 0.7), "well expressed genes vary by sqrt(0.03) = 17 % between replicates"
+        ),
+        "a1": PriorSlot(LogNormal(math.log(2.0), 0.7), "extra dispersion 2 / mean of weakly expressed genes"),
+        "sigma_phi": PriorSlot(
+            LogNormal(math.log(0.6), 0.35, upper=0.85),
+            "dispersions scatter around the trend by a factor exp(0.6) = 1.8; bounded, for otherwise real effects "
+            "are explained away as over-dispersion",
+        ),
+        "dispersion": PriorSlot(
+            Exponential(4.605), "P(dispersion > 1) = 0.01: noise rarely exceeds the mean (dispersion = global)"
+        ),
+        "size_factors": PriorSlot(Normal(0.0, 0.1), "robust size factors are right within 10 % (one sd)"),
+        "s_normal": PriorSlot(HalfNormal(1.0), "P(s > 1.96) = 0.05 (effects = normal)"),
+    }
+    DATA: ClassVar[Mapping[str, str]] = {
+        "count": "[S][G] counts, samples x genes",
+        "design": "[S][K] columns of the tested term, without an intercept",
+        "nuisance_design": "[S][R] columns of all other terms (default: none)",
+        "nuisance_term": "[R] number of the term each of those columns belongs to, from 0 (default: each its own)",
+        "component": "[C][K][K] projectors of the spike's components (default: no change, any change)",
+        "log_size_factor": "[S] natural log of robust size factors (default: zeros)",
+        "effective_length": "[G] or [S][G] effective lengths (default: none)",
+    }
+    PARAMETERS: ClassVar[Mapping[str, str]] = {
+        "mu_alpha": "mean of the intercepts",
+        "sigma_alpha": "sd of the intercepts",
+        "a0": "dispersion of well expressed genes",
+        "a1": "slope of dispersion in 1 / mean",
+        "sigma_phi": "sd of log phi around the trend",
+        "dispersion": "common dispersion (dispersion = global)",
+        "m": "[K] mean of the slab",
+        "s": "scale of the slab, sd of a pairwise contrast but for the t's tails",
+        "weight": "[C] weights of the components; the first is no change",
+        "tau": "[B] scale of each other term",
+        "log_f": "[S] log size factors",
+        "alpha": "[G] log mean count in an average library",
+        "log_phi": "[G] log precision",
+        "beta": "[G][K] effect of the tested term if changed",
+        "gamma": "[G][R] effects of all other columns",
+    }
+
+    def layout(self, data: Mapping[str, Any]) -> Layout:
+        """Return the places of all quantities for completed `data`."""
+        return Layout(
+            S=data["S"],
+            K=data["K"],
+            R=data["R"],
+            B=data["B"],
+            C=data["C"],
+            trend=self.options["dispersion"] == "trend",
+            spike=self.options["effects"] == "spike_slab",
+            estimated=self.options["size_factors"] == "estimated",
+            sigma_phi_max=self.prior("sigma_phi").upper,
+        )
+
+    def complete(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the user's data and fill in the defaults.
+
+        Raises
+        ------
+        InputError
+            If a shape or a value breaks a rule.
+        """
+        unknown = set(data) - set(self.DATA)
+        if unknown:
+            raise InputError(f"{self.NAME} does not know data {sorted(unknown)}; it takes {', '.join(self.DATA)}.")
+        for key in ("count", "design"):
+            if key not in data:
+                raise InputError(f"{self.NAME} needs {key}: {self.DATA[key]}.")
+        count, design = np.asarray(data["count"]), np.asarray(data["design"], dtype=float)
+        if count.ndim != 2 or design.ndim != 2 or len(design) != len(count):
+            raise InputError(
+                f"count is [S][G] and design [S][K] with the same S; their shapes are {count.shape} and {design.shape}."
+            )
+        _check_counts(count)
+        S, G = count.shape
+        K = design.shape[1]
+        nuisance = np.asarray(data.get("nuisance_design", np.zeros((S, 0))), dtype=float).reshape(S, -1)
+        term = np.asarray(data.get("nuisance_term", np.arange(nuisance.shape[1])), dtype=np.int64)
+        spike = self.options["effects"] == "spike_slab"
+        default = np.stack([np.zeros((K, K)), np.eye(K)]) if spike else np.eye(K)[None]
+        component = np.asarray(data.get("component", default), dtype=float) if spike else default
+        log_sf = np.asarray(data.get("log_size_factor", np.zeros(S)), dtype=float)
+        if log_sf.shape != (S,) or not np.isfinite(log_sf).all():
+            raise InputError(f"log_size_factor holds {S} finite numbers, one a sample; its shape is {log_sf.shape}.")
+        return {
+            "S": S,
+            "G": G,
+            "K": K,
+            "R": nuisance.shape[1],
+            "B": int(term.max()) + 1 if term.size else 0,
+            "C": len(component),
+            "count": count.astype(np.int64),
+            "log_size_factor": log_sf,
+            "log_length": _log_length(data.get("effective_length"), S, G),
+            "design": design,
+            "component": component,
+            "component_design": np.einsum("sk,ckl->csl", design, component),
+            "nuisance_design": nuisance,
+            "nuisance_term": term,
+        }
+
+    def stan_data(
+        self, data: Mapping[str, Any], *, prior_only: bool = False, whitening: Whitening | None = None
+    ) -> dict[str, Any]:
+        """Return the program's data block; `whitening` makes its geometry round and leaves the posterior as it is."""
+        full = self.complete(data)
+        mu = self.prior("mu_alpha")
+        maps = whitening or Whitening.plain(self.layout(full), full["G"], mu_alpha=mu.mean)
+        out = {key: full[key] for key in ("G", "S", "K", "R", "B", "C", "count", "log_size_factor", "log_length")}
+        out |= {"component_design": full["component_design"], "nuisance_design": full["nuisance_design"]}
+        out |= {"nuisance_term": full["nuisance_term"] + 1, "prior_only": int(prior_only)}
+        return out | self._prior_numbers(full["C"]) | maps.stan_data()
+
+    def _prior_numbers(self, components: int) -> dict[str, Any]:
+        effects, log_normal = self.options["effects"], ("sigma_alpha", "a0", "a1", "sigma_phi", "s")
+        numbers = {
+            f"{name}_log_{n}": getattr(self.prior(name), f"log_{n}") for name in log_normal for n in ("mean", "sd")
+        }
+        trend = {f"log_{name}_{n}": numbers.pop(f"{name}_log_{n}") for name in ("a0", "a1") for n in ("mean", "sd")}
+        out = {
+            "mu_alpha_mean": self.prior("mu_alpha").mean,
+            "mu_alpha_sd": self.prior("mu_alpha").sd,
+            "tau_sd": self.prior("tau").sd,
+            **numbers,
+            **trend,
+            "sigma_phi_max": self.prior("sigma_phi").upper,
+            "dispersion_rate": self.prior("dispersion").rate,
+            "size_factor_sd": self.prior("size_factors").sd,
+            "m_sd": self.prior("m").sd,
+            "nu": SLAB_NU,
+            "s_sd": self.prior("s_normal").sd,
+        }
+        if effects == "spike_slab":
+            out["weight_concentration"] = self.prior("weight").concentration(components)
+        return out
+
+    def simulate(self, data: Mapping[str, Any], rng: np.random.Generator) -> tuple[Draws, dict[str, Any]]:
+        """Draw hyperparameters, genes and counts; `data` holds ``design`` and, for the sizes, ``genes``."""
+        given = {k: v for k, v in data.items() if k != "genes"}
+        S = len(given["design"])
+        full = self.complete({**given, "count": np.ones((S, int(data["genes"])), dtype=np.int64)})
+        G, K, C = full["G"], full["K"], full["C"]
+        trend, effects = self.options["dispersion"] == "trend", self.options["effects"]
+        p: Draws = {"mu_alpha": self.prior("mu_alpha").draw(rng), "sigma_alpha": self.prior("sigma_alpha").draw(rng)}
+        p["alpha"] = rng.normal(p["mu_alpha"], p["sigma_alpha"], G)
+        if trend:
+            p |= {name: self.prior(name).draw(rng) for name in ("a0", "a1", "sigma_phi")}
+            p["e"] = rng.normal(size=G)
+            p["log_phi"] = p["sigma_phi"] * p["e"] - np.log(p["a0"] + p["a1"] * np.exp(-p["alpha"]))
+        else:
+            p["dispersion"] = self.prior("dispersion").draw(rng)
+            p["log_phi"] = np.full(G, -np.log(p["dispersion"]))
+        p["s"] = self.prior("s_normal" if effects == "normal" else "s").draw(rng)
+        p["d"] = rng.normal(size=(G, K))
+        if effects != "normal":
+            p["d"] /= np.sqrt(rng.chisquare(SLAB_NU, size=(G, 1)) / SLAB_NU)
+        p["beta"] = p["s"] * p["d"]
+        p["component"] = np.zeros(G, dtype=np.int64)
+        if effects == "spike_slab":
+            p["m"] = self.prior("m").draw(rng, K)
+            p["beta"] = p["beta"] + p["m"]
+            p["weight"] = rng.dirichlet(self.prior("weight").concentration(C))
+            p["component"] = rng.choice(C, size=G, p=p["weight"])
+        p["tau"] = self.prior("tau").draw(rng, full["B"])
+        p["u"] = rng.normal(size=(G, full["R"]))
+        p["gamma"] = p["tau"][full["nuisance_term"]] * p["u"]
+        shift = np.zeros(S)
+        if self.options["size_factors"] == "estimated":
+            shift = sum_to_zero_basis(S) @ self.prior("size_factors").draw(rng, S - 1)
+        p["log_f"] = full["log_size_factor"] + shift
+        change = np.einsum("gsk,gk->sg", full["component_design"][p["component"]], p["beta"])
+        eta = p["alpha"] + p["log_f"][:, None] + full["log_length"] + change + full["nuisance_design"] @ p["gamma"].T
+        count = nb2_rng(np.exp(eta), np.exp(p["log_phi"]), rng)
+        return p, {**given, "count": count}
+
+    def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
+        """Log joint density in (theta, psi): what the program's target is, but for the constant of the whitening.
+
+        Parameters
+        ----------
+        parameters
+            ``theta`` [H] and ``psi`` [G, P]; :class:`~bayesexpr.models.de_layout.Layout` tells their order.
+        """
+        full = self.complete(data)
+        at = self.layout(full)
+        theta, psi = np.asarray(parameters["theta"]), np.asarray(parameters["psi"])
+        h = at.hyper(theta, full["log_size_factor"])
+        prior = self.hyper_log_density(at, theta, h)
+        d, u = psi[:, at.d], psi[:, at.u]
+        normal = self.options["effects"] == "normal"
+        genes = normal_logpdf(psi[:, 0], h["mu_alpha"], h["sigma_alpha"]) + normal_logpdf(u, 0, 1).sum(1)
+        genes = genes + (normal_logpdf(d, 0, 1).sum(1) if normal else spherical_student_t_logpdf(d, SLAB_NU))
+        if at.trend:
+            genes = genes + normal_logpdf(psi[:, 1], 0, 1)
+        log_weight = np.log(h["weight"]) if at.C > 1 else np.zeros(1)
+        lik = special.logsumexp(log_weight + self.component_log_lik(psi, h, full), axis=1)
+        return float(prior + np.sum(genes) + np.sum(lik))
+
+    def hyper_log_density(self, at: Layout, theta: Float, h: dict[str, Float]) -> float:
+        """Log prior of theta with the Jacobians of its maps; `h` is theta on its own scales."""
+        lp = float(self.prior("mu_alpha").logpdf(theta[0]))
+        log_scales = ["sigma_alpha", "s"] + (["a0", "a1"] if at.trend else ["dispersion"])
+        for name in log_scales:
+            slot = "s_normal" if name == "s" and self.options["effects"] == "normal" else name
+            lp += float(self.prior(slot).logpdf(h[name]) + np.log(h[name]))
+        if at.trend:
+            x = h["sigma_phi"]
+            lp += float(self.prior("sigma_phi").logpdf(x) + np.log(x) + np.log1p(-x / at.sigma_phi_max))
+        if at.spike:
+            concentration, w = self.prior("weight").concentration(at.C), h["weight"]
+            lp += float(self.prior("m").logpdf(h["m"]).sum() + np.log(w).sum())
+            lp += float(special.gammaln(concentration.sum()) - special.gammaln(concentration).sum())
+            lp += float(((concentration - 1) * np.log(w)).sum())
+        lp += float((self.prior("tau").logpdf(h["tau"]) + np.log(h["tau"])).sum())
+        return lp + float(self.prior("size_factors").logpdf(theta[at.v]).sum())
+
+    def component_log_lik(self, psi: Float, hyper: dict[str, Float], full: Mapping[str, Any]) -> Float:
+        """Log likelihood of every gene in every component, [G, C], for one draw."""
+        at = self.layout(full)
+        b, gamma = at.effect(psi, hyper), at.other_effects(psi, hyper, full["nuisance_term"])
+        base = psi[:, 0] + hyper["log_f"][:, None] + full["log_length"] + full["nuisance_design"] @ gamma.T
+        change = np.einsum("csk,gk->csg", full["component_design"], b)
+        phi = np.exp(at.log_phi(psi, hyper))
+        return np.asarray(nb2_logpmf(full["count"], np.exp(base + change), phi).sum(axis=1).T)
+
+
+def _check_counts(count: NDArray[Any]) -> None:
+    bad = ~np.isfinite(count.astype(float)) | (count < 0) | (count != np.floor(count)) | (count > 2**31 - 1)
+    if bad.any():
+        s, g = np.argwhere(bad)[0]
+        raise InputError(
+            f"counts are whole numbers from 0 to 2^31 - 1; count[{s}][{g}] is {count[s, g]} ({bad.sum()} such entries)."
+        )
+
+
+def _log_length(length: Any, S: int, G: int) -> Float:
+    """Offsets with mean zero within a gene, so that exp(alpha) stays a count and the trend is one of counts."""
+    if length is None:
+        return np.zeros((S, G))
+    values = np.asarray(length, dtype=float)
+    if values.shape not in ((G,), (S, G)) or not (np.isfinite(values).all() and (values > 0).all()):
+        raise InputError(
+            f"effective_length is [G] or [S][G] and positive: [{G}] or [{S}][{G}]; its shape is {values.shape}."
+        )
+    logs = np.log(np.broadcast_to(values, (S, G)))
+    return np.asarray(logs - logs.mean(axis=0))
