@@ -29,9 +29,24 @@ _TICK = 1.0  # seconds between two progress messages
 # make takes its variables from the environment: options of a `make` further up would reach into ours, and
 # flags that differ between the front end and a model (-march above all) make programs that crash.
 _MAKE_VARIABLES = frozenset(
-    ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GNUMAKEFLAGS", "MAKEFILES", "MAKEOVERRIDES", "STANCFLAGS")
-    + ("USER_HEADER", "EXTRA_OBJECTS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LDLIBS")
-    + ("STAN_THREADS", "STAN_MPI", "STAN_OPENCL")
+    {
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "GNUMAKEFLAGS",
+        "MAKEFILES",
+        "MAKEOVERRIDES",
+        "STANCFLAGS",
+        "USER_HEADER",
+        "EXTRA_OBJECTS",
+        "CXXFLAGS",
+        "CPPFLAGS",
+        "LDFLAGS",
+        "LDLIBS",
+        "STAN_THREADS",
+        "STAN_MPI",
+        "STAN_OPENCL",
+    }
 )
 
 
@@ -73,9 +88,7 @@ def require_compiler() -> Compiler:
     compiler = find_compiler()
     if compiler is None:
         wanted = os.environ.get("CXX") or "g++ or clang++"
-        raise ToolchainError(
-            f"Stan needs a C++ compiler; {wanted} was not found or does not run. {INSTALL_COMPILER}."
-        )
+        raise ToolchainError(f"Stan needs a C++ compiler; {wanted} was not found or does not run. {INSTALL_COMPILER}.")
     return compiler
 
 
@@ -90,9 +103,7 @@ def require_make() -> str:
 @lru_cache(maxsize=8)
 def _version(command: tuple[str, ...]) -> str | None:
     try:
-        done = subprocess.run(
-            [*command, "--version"], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     lines = done.stdout.splitlines()

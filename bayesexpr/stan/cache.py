@@ -59,8 +59,7 @@ def root() -> Path:
         ) from None
     if status.st_uid != os.getuid():
         raise ToolchainError(
-            f"the cache {folder} belongs to another user (uid {status.st_uid}), whose programs would be run. "
-            f"{remedy}."
+            f"the cache {folder} belongs to another user (uid {status.st_uid}), whose programs would be run. {remedy}."
         )
     return folder
 
@@ -113,8 +112,7 @@ def build_once(
         _acquire(lock, kind, progress)
     except (OSError, NotImplementedError) as error:
         raise ToolchainError(
-            f"the cache {folder.parent} cannot be locked: {error}. Set BAYESEXPR_CACHE_DIR to a folder "
-            "on a local disk."
+            f"the cache {folder.parent} cannot be locked: {error}. Set BAYESEXPR_CACHE_DIR to a folder on a local disk."
         ) from None
     try:
         if not is_complete(folder) or replace(folder):
@@ -136,9 +134,7 @@ def _acquire(lock: FileLock, kind: str, progress: Progress | None) -> None:
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     prefix = f".{folder.name}-"
-    for stale in folder.parent.glob(
-        prefix + "*"
-    ):  # left by a killed build; the lock says that none is running
+    for stale in folder.parent.glob(prefix + "*"):  # left by a killed build; the lock says that none is running
         shutil.rmtree(stale, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:

@@ -140,9 +140,7 @@ def _kernel_arguments(
     if code != 0:  # a compiler that does not know this processor still builds the plain object
         code, log = build_tools.run(plain, folder=folder, label=label, progress=progress)
     if code != 0:
-        raise CompilationError(
-            f"the kernel {body} does not compile with {compiler.version!r}:\n{_cxx_errors(log)}"
-        )
+        raise CompilationError(f"the kernel {body} does not compile with {compiler.version!r}:\n{_cxx_errors(log)}")
     return [f"USER_HEADER={header}", f"EXTRA_OBJECTS={target}"]
 
 

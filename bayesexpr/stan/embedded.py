@@ -43,9 +43,7 @@ WHEELS = {
     ("Linux", "x86_64"): Wheel(
         "manylinux2014_x86_64", "7f73e29a415718ddc45e4703c0253a9d4adc6a21aa7110ccf36821a0f94202cd"
     ),
-    ("Darwin", "arm64"): Wheel(
-        "macosx_14_0_arm64", "ce276d71c7bfe82f1c3f84f19a472dbccbbd3f23b265f7d09b68dd611457fad3"
-    ),
+    ("Darwin", "arm64"): Wheel("macosx_14_0_arm64", "ce276d71c7bfe82f1c3f84f19a472dbccbbd3f23b265f7d09b68dd611457fad3"),
 }
 
 

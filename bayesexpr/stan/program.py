@@ -101,8 +101,7 @@ def render(template: str, options: Mapping[str, Any]) -> StanProgram:
     except jinja2.UndefinedError as error:
         given = ", ".join(sorted(options)) or "none"
         raise OptionError(
-            f"the program {template!r} asks for an option that was not given: {error.message}; given: "
-            f"{given}."
+            f"the program {template!r} asks for an option that was not given: {error.message}; given: {given}."
         ) from None
     code = _inline_includes(text, ())
     found = _KERNEL.findall(code)
@@ -163,9 +162,7 @@ def _inline_includes(text: str, parents: tuple[str, ...]) -> str:
             raise OptionError(f"Stan files include each other in a circle: {' -> '.join((*parents, path))}.")
         included = _read(path)
         if included is None:
-            raise OptionError(
-                f"a Stan program includes {path!r}, which is not a file of bayesexpr.stan_models."
-            )
+            raise OptionError(f"a Stan program includes {path!r}, which is not a file of bayesexpr.stan_models.")
         return _inline_includes(included.rstrip("\n"), (*parents, path))
 
     return _INCLUDE.sub(replace, text)

@@ -109,9 +109,7 @@ def _open(home: Path, where: str) -> Toolchain:
             f"{text}. {remedy}."
         )
     if not (home / "bin" / "stanc").is_file():
-        raise ToolchainError(
-            f"{where} names {str(home)!r}, which has no bin/stanc: it was not built. {remedy}."
-        )
+        raise ToolchainError(f"{where} names {str(home)!r}, which has no bin/stanc: it was not built. {remedy}.")
     kind = "embedded" if (home / "frontend").is_dir() else "installed"
     return Toolchain(home, ".".join(map(str, version)), kind)
 
