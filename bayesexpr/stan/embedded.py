@@ -9,6 +9,7 @@ the sources of ``frontend/``, and ``make build`` compiles these once.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
@@ -29,6 +30,8 @@ PACKAGE_VERSION = "4.17.0"
 STAN_VERSION = "2.39.0"
 BYTES_NEEDED = 1_500_000_000  # headers, libraries, the precompiled header and the compiled front end
 _KIND = "toolchains"
+_WHEEL_VARIABLE = "BAYESEXPR_HTTPSTAN_WHEEL"
+_MORE_DISK = "Free some space, or set BAYESEXPR_CACHE_DIR to a folder on another disk"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,18 @@ def find() -> Path | None:
     return folder if folder is not None and cache.is_complete(folder) else None
 
 
+def obstacles() -> list[dict[str, str]]:
+    """Say what would keep the embedded tool chain from being built, apart from compiler and make."""
+    found = []
+    chosen = wheel()
+    if chosen is not None and not os.environ.get(_WHEEL_VARIABLE) and importlib.util.find_spec("pip") is None:
+        found.append({"what": f"{sys.executable} has no pip to fetch Stan's headers", "remedy": _offline(chosen)})
+    free = shutil.disk_usage(cache.root()).free
+    if free < BYTES_NEEDED:
+        found.append({"what": _short_of_disk(free), "remedy": _MORE_DISK})
+    return found
+
+
 def build(*, progress: Progress | None = None) -> Path:
     """Build the embedded tool chain, unless that was done, and return its home.
 
@@ -122,16 +137,17 @@ def frontend_files() -> tuple[tuple[str, bytes], ...]:
     return tuple(sorted((f.name, f.read_bytes()) for f in files))
 
 
+def _short_of_disk(free: int) -> str:
+    needed = f"building Stan needs {BYTES_NEEDED / 1e9:.1f} GB of disk"
+    return f"{needed}; the cache {str(cache.root())!r} has {free / 1e9:.1f} GB free"
+
+
 def _assemble(
     folder: Path, chosen: Wheel, compiler: build_tools.Compiler, make: str, progress: Progress | None
 ) -> None:
     free = shutil.disk_usage(folder).free
     if free < BYTES_NEEDED:
-        raise ToolchainError(
-            f"building Stan needs {BYTES_NEEDED / 1e9:.1f} GB of disk; {folder.parent} has "
-            f"{free / 1e9:.1f} GB free. "
-            "Free some space, or set BAYESEXPR_CACHE_DIR to a folder on another disk."
-        )
+        raise ToolchainError(f"{_short_of_disk(free)}. {_MORE_DISK}.")
     with tempfile.TemporaryDirectory(prefix="bayesexpr-wheel-") as scratch:
         file = _wheel_file(chosen, Path(scratch), progress)
         if progress is not None:
@@ -154,7 +170,7 @@ def _assemble(
 
 def _wheel_file(chosen: Wheel, scratch: Path, progress: Progress | None) -> Path:
     """Return the wheel: the file that BAYESEXPR_HTTPSTAN_WHEEL names, or else through pip; hash checked."""
-    given = os.environ.get("BAYESEXPR_HTTPSTAN_WHEEL")
+    given = os.environ.get(_WHEEL_VARIABLE)
     if given:
         file = Path(given).expanduser()
         if not file.is_file():
