@@ -1,0 +1,33 @@
+"""What a reader of one source hands over: counts in the file's own order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class FoundCounts:
+    """Counts as found, before they are matched to a sample table.
+
+    Parameters
+    ----------
+    values
+        [S, G] counts.
+    genes
+        G names.
+    samples
+        S names.
+    lengths
+        Effective lengths, [S, G], if the source has them.
+    source
+        For messages.
+    """
+
+    values: NDArray[np.int64]
+    genes: tuple[str, ...]
+    samples: tuple[str, ...]
+    lengths: NDArray[np.float64] | None
+    source: str
