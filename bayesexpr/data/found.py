@@ -14,7 +14,7 @@ class FoundCounts:
 
     Parameters
     ----------
-    values
+    counts
         [S, G] counts.
     genes
         G names.
@@ -26,7 +26,7 @@ class FoundCounts:
         For messages.
     """
 
-    values: NDArray[np.int64]
+    counts: NDArray[np.int64]
     genes: tuple[str, ...]
     samples: tuple[str, ...]
     lengths: NDArray[np.float64] | None
