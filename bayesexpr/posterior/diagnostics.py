@@ -180,7 +180,7 @@ def _run(draws: ArrayLike, wanted: tuple[str, ...], threads: int) -> list[Floats
 def _block(block: Floats, wanted: tuple[str, ...]) -> list[Floats]:
     """Diagnostics of one block ``[quantity, chain, draw]``, in the order of ``wanted``."""
     flat = block.reshape(len(block), -1)
-    finite = np.isfinite(flat).all(axis=1)
+    finite: Bools = np.asarray(np.isfinite(flat).all(axis=1))
     if not finite.all():
         block = np.where(finite[:, None, None], block, 0.0)
         flat = block.reshape(len(block), -1)
