@@ -80,6 +80,7 @@ def build_once(
     build: Callable[[Path], None],
     *,
     replace: Callable[[Path], bool] = lambda folder: False,
+    in_place: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Return the folder of an entry, built by the first process that asks for it.
@@ -93,6 +94,9 @@ def build_once(
     replace : callable
         Given a complete entry, says whether it must be built again. It is asked under the lock, so that one
         process replaces an entry that many found broken.
+    in_place : bool
+        Build in the final folder instead of a temporary sibling: for programs that hold their own path.
+        Until the marker is there the folder counts as absent.
     progress : callable, optional
         Told when another process is waited for.
 
@@ -116,7 +120,7 @@ def build_once(
         ) from None
     try:
         if not is_complete(folder) or replace(folder):
-            _build(folder, build)
+            _build(folder, build, in_place)
     finally:
         lock.release()
     return folder
@@ -132,29 +136,43 @@ def _acquire(lock: FileLock, kind: str, progress: Progress | None) -> None:
                 progress(f"waiting for another process that prepares {kind}")
 
 
-def _build(folder: Path, build: Callable[[Path], None]) -> None:
+def _build(folder: Path, build: Callable[[Path], None], in_place: bool) -> None:
     prefix = f".{folder.name}-"
     for stale in folder.parent.glob(prefix + "*"):  # left by a killed build; the lock says that none is running
         shutil.rmtree(stale, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    if in_place:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        work = folder
+    else:
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         build(work)
-        with (work / MARKER).open("w") as marker:
-            marker.write("complete\n")
-            marker.flush()
-            os.fsync(marker.fileno())
-        if folder.exists():
-            aside = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-            folder.rename(aside / "old")
-            work.rename(folder)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            work.rename(folder)
+        _mark(work)
+        if not in_place:
+            _move(work, folder, prefix)
     except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
         raise ToolchainError(
-            f"{folder} cannot be written: {error.strerror}. Free some space, or set BAYESEXPR_CACHE_DIR."
+            f"{folder} cannot be built: {error.strerror}. Free some space, or set BAYESEXPR_CACHE_DIR."
         ) from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if not is_complete(work):
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _mark(work: Path) -> None:
+    with (work / MARKER).open("w") as marker:
+        marker.write("complete\n")
+        marker.flush()
+        os.fsync(marker.fileno())
+
+
+def _move(work: Path, folder: Path, prefix: str) -> None:
+    """Rename a finished build into place; what was there is moved aside first, for it may be in use."""
+    if not folder.exists():
+        work.rename(folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    folder.rename(aside / "old")
+    work.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)

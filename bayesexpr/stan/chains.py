@@ -155,6 +155,9 @@ def run_chains(
                         waiting.append((again(chain.task, chain.attempt + 1), chain.attempt + 1))
         except BaseException:
             _end(running)
+            for chain in running:
+                assert chain.process.stdout is not None
+                chain.process.stdout.close()
             raise
     return tuple(retries)
 

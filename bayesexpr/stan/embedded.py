@@ -116,9 +116,12 @@ def build(*, progress: Progress | None = None) -> Path:
         )
     compiler, make = build_tools.require_compiler(), build_tools.require_make()
     key = _key(chosen, compiler)
-    return cache.build_once(
-        _KIND, key, lambda folder: _assemble(folder, chosen, compiler, make, progress), progress=progress
-    )
+
+    def assemble(folder: Path) -> None:
+        _assemble(folder, chosen, compiler, make, progress)
+
+    # In place: the linker writes the path of the libraries into the programs.
+    return cache.build_once(_KIND, key, assemble, in_place=True, progress=progress)
 
 
 def _key(chosen: Wheel, compiler: build_tools.Compiler) -> str:
