@@ -1,0 +1,170 @@
+/* C interface of the numerical core: lays the data out for blocks of genes, and runs negative_binomial_de_block.hpp, where the
+   equations are, over them. Compile for the processor at hand: see negative_binomial_de.hpp. */
+#include "negative_binomial_de_core.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "negative_binomial_de_block.hpp"
+
+namespace {
+
+/** The first `live` lanes from p, which holds no more; zero in the others. */
+BX_INLINE Vec load_some(const double* p, std::size_t live) {
+  if (live == kLanes) return load(p);
+  Vec v{};
+  std::memcpy(&v, p, live * sizeof(double));
+  return v;
+}
+
+BX_INLINE void store_some(double* p, Vec v, std::size_t live) {
+  if (live == kLanes)
+    store(p, v);
+  else
+    std::memcpy(p, &v, live * sizeof(double));
+}
+
+BX_INLINE Vec ones(std::size_t live) {
+  Vec v{};
+  for (std::size_t i = 0; i < live; ++i) v[i] = 1.0;
+  return v;
+}
+
+}  // namespace
+
+extern "C" {
+
+bx_nbde_data* bx_nbde_prepare(const bx_nbde_sizes* sizes, const int32_t* const* count, const double* log_length,
+                              int64_t length_sample, int64_t length_gene, const double* const* component_design,
+                              const double* nuisance_design) try {
+  auto data = std::make_unique<bx_nbde_data>();
+  bx_nbde_data& a = *data;
+  a.G = sizes->genes, a.S = sizes->samples, a.K = sizes->tested, a.R = sizes->nuisance, a.C = sizes->components;
+  a.blocks = (a.G + kLanes - 1) / kLanes;
+
+  std::map<std::vector<double>, std::size_t> known;
+  a.pair_of.resize(a.C * a.S);
+  a.pair_start.push_back(0);
+  for (std::size_t s = 0; s < a.S; ++s) {
+    for (std::size_t c = 0; c < a.C; ++c) {
+      std::vector<double> row(a.K + a.R);
+      for (std::size_t k = 0; k < a.K; ++k) row[k] = component_design[c][k * a.S + s];
+      for (std::size_t k = 0; k < a.R; ++k) row[a.K + k] = nuisance_design[k * a.S + s];
+      const auto found = known.emplace(row, known.size());
+      if (found.second) a.row.insert(a.row.end(), row.begin(), row.end());
+      const auto first = a.pair_row.begin() + static_cast<std::ptrdiff_t>(a.pair_start[s]);
+      const auto pair = std::find(first, a.pair_row.end(), found.first->second);
+      a.pair_of[c * a.S + s] = static_cast<std::size_t>(pair - a.pair_row.begin());
+      if (pair == a.pair_row.end()) a.pair_row.push_back(found.first->second);
+    }
+    a.pair_start.push_back(a.pair_row.size());
+  }
+  a.rows = known.size();
+
+  const std::size_t padded = a.blocks * kLanes;
+  a.count = Array(padded * a.S), a.constant = Array(padded);
+  std::fill_n(a.count.get(), padded * a.S, 0.0);
+  for (std::size_t g = 0; g < padded; ++g) {
+    double constant = 0;
+    for (std::size_t s = 0; g < a.G && s < a.S; ++s) {
+      const double y = count[s][g];
+      a.count.get()[((g / kLanes) * a.S + s) * kLanes + g % kLanes] = y;
+      constant -= y + std::lgamma(y + 1);
+      if (log_length && log_length[s * length_sample + g * length_gene] != 0) a.has_length = true;
+    }
+    a.constant.get()[g] = constant;
+  }
+  if (a.has_length) {
+    a.log_length = Array(padded * a.S), a.length = Array(padded * a.S);
+    for (std::size_t g = 0; g < padded; ++g)
+      for (std::size_t s = 0; s < a.S; ++s) {
+        const std::size_t at = ((g / kLanes) * a.S + s) * kLanes + g % kLanes;
+        a.log_length.get()[at] = g < a.G ? log_length[s * length_sample + g * length_gene] : 0.0;
+        a.length.get()[at] = std::exp(a.log_length.get()[at]);
+      }
+  }
+  return data.release();
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
+void bx_nbde_release(bx_nbde_data* data) { delete data; }
+
+double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const double* z, const bx_nbde_hyper* hyper,
+                     int prior_only, double* gradient_z, double* gradient_shift, bx_nbde_hyper_gradient* gradient) {
+  const bx_nbde_data& a = *data;
+  const std::size_t P = 2 + a.K + a.R, J = map->drivers;
+  Model model(a, *hyper, P * J);
+  Work work(a);
+  for (std::size_t b = 0; b < a.blocks; ++b) {
+    const std::size_t first = b * kLanes, live = std::min(kLanes, a.G - first);
+    for (std::size_t p = 0; p < P; ++p) {
+      const std::size_t at = p * a.G + first;
+      Vec psi = load_some(map->center + at, live) + load_some(map->scale + at, live) * load_some(z + at, live);
+      for (std::size_t j = 0; j < J; ++j) psi += load_some(map->slope[p] + j * a.G + first, live) * map->shift[p + j * P];
+      work.psi[p] = psi;
+    }
+    model.block(b, ones(live), prior_only != 0, -1, work);
+    for (std::size_t p = 0; p < P; ++p) {
+      const std::size_t at = p * a.G + first;
+      store_some(gradient_z + at, work.gradient[p] * load_some(map->scale + at, live), live);
+      for (std::size_t j = 0; j < J; ++j)
+        model.d_shift[p + j * P] += work.gradient[p] * load_some(map->slope[p] + j * a.G + first, live);
+    }
+  }
+  gradient->mu_alpha = sum(model.mu_alpha);
+  gradient->sigma_alpha = sum(model.sigma_alpha) / hyper->sigma_alpha;
+  gradient->log_a0 = sum(model.log_a0);
+  gradient->log_a1 = sum(model.log_a1);
+  gradient->sigma_phi = sum(model.sigma_phi);
+  gradient->s = sum(model.s);
+  for (std::size_t k = 0; k < a.K; ++k) gradient->m[k] = sum(model.d_m[k]);
+  for (std::size_t c = 0; c < a.C; ++c) gradient->log_weight[c] = sum(model.d_log_weight[c]);
+  for (std::size_t k = 0; k < a.R; ++k) gradient->tau[k] = sum(model.d_tau[k]);
+  for (std::size_t s = 0; s < a.S; ++s) gradient->log_f[s] = sum(model.d_log_f[s]);
+  for (std::size_t i = 0; i < P * J; ++i) gradient_shift[i] = sum(model.d_shift[i]);
+  return sum(model.value);
+}
+
+void bx_nbde_gene_terms(const bx_nbde_data* data, int64_t component, const double* psi, const bx_nbde_hyper* hyper,
+                        double* value, double* gradient) {
+  const bx_nbde_data& a = *data;
+  const std::size_t P = 2 + a.K + a.R;
+  Model model(a, *hyper, 0);
+  Work work(a);
+  for (std::size_t b = 0; b < a.blocks; ++b) {
+    const std::size_t first = b * kLanes, live = std::min(kLanes, a.G - first);
+    for (std::size_t p = 0; p < P; ++p) work.psi[p] = load_some(psi + p * a.G + first, live);
+    store_some(value + first, model.block(b, ones(live), false, component, work), live);
+    for (std::size_t p = 0; p < P; ++p) store_some(gradient + p * a.G + first, work.gradient[p], live);
+  }
+}
+
+void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const double* alpha, const double* log_phi,
+                               const double* effect, const double* nuisance, const double* log_f, double* result) {
+  const bx_nbde_data& a = *data;
+  Work work(a);
+  for (int64_t draw = 0; draw < draws; ++draw) {
+    const Factors factors(log_f + draw * a.S, a.S);
+    for (std::size_t b = 0; b < a.blocks; ++b) {
+      const std::size_t first = b * kLanes, live = std::min(kLanes, a.G - first), at = draw * a.G + first;
+      for (std::size_t k = 0; k < a.K + a.R; ++k) {
+        const double* from = k < a.K ? effect + at * a.K + k : nuisance + at * a.R + (k - a.K);
+        const std::size_t stride = k < a.K ? a.K : a.R;
+        Vec v{};
+        for (std::size_t i = 0; i < live; ++i) v[i] = from[i * stride];
+        work.effect[k] = v;
+      }
+      const Vec phi = exponential(clamp(load_some(log_phi + at, live), -kMaxLogPhi, kMaxLogPhi));
+      likelihood<false>(a, b, factors, load_some(alpha + at, live), phi, work.effect, work.effect + a.K, work);
+      for (std::size_t c = 0; c < a.C; ++c)
+        for (std::size_t i = 0; i < live; ++i) result[(at + i) * a.C + c] = work.log_lik[c][i];
+    }
+  }
+}
+
+}  // extern "C"

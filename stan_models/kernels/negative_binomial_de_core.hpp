@@ -1,0 +1,82 @@
+#ifndef BAYESEXPR_KERNELS_NEGATIVE_BINOMIAL_DE_CORE_HPP
+#define BAYESEXPR_KERNELS_NEGATIVE_BINOMIAL_DE_CORE_HPP
+/* C interface of the numerical core of the differential-expression program. Only plain doubles, integers and pointers pass it,
+   so its two sides may be compiled for different processors. Equations: negative_binomial_de_block.hpp.
+
+   Sizes: G genes, S samples, K columns of the tested term, R columns of all other terms, C components, P = 2 + K + R
+   coordinates of a gene in the order alpha, e, d[K], u[R]. Natural logarithms. */
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define BX_EXPORT __attribute__((visibility("default")))
+#else
+#define BX_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Counts and designs, laid out for the kernel once; constant afterwards, so many threads may share one. */
+typedef struct bx_nbde_data bx_nbde_data;
+
+/* Layout of an array of two or three dimensions is given by strides, in elements, so that callers pass what they have. */
+typedef struct bx_nbde_sizes {
+  int64_t genes, samples, tested, nuisance, components;
+} bx_nbde_sizes;
+
+/* count: samples pointers to `genes` integers each. log_length: element (s, g) at s * length_sample + g * length_gene, or NULL.
+   component_design: (c, s, k) at [c][k * samples + s], pointers to column-major matrices.
+   nuisance_design: column-major samples x nuisance; may be NULL when nuisance is 0. NULL is returned when memory runs out. */
+BX_EXPORT bx_nbde_data* bx_nbde_prepare(const bx_nbde_sizes* sizes, const int32_t* const* count, const double* log_length,
+                                        int64_t length_sample, int64_t length_gene, const double* const* component_design,
+                                        const double* nuisance_design);
+BX_EXPORT void bx_nbde_release(bx_nbde_data* data);
+
+/* Hyperparameters, and where their gradient goes. m: K values or NULL (zero). log_weight: C. tau: R, one per column. log_f: S. */
+typedef struct bx_nbde_hyper {
+  double nu; /* degrees of freedom of the slab; 0: normal */
+  double mu_alpha, sigma_alpha, log_a0, log_a1, sigma_phi, s;
+  const double* m;
+  const double* log_weight;
+  const double* tau;
+  const double* log_f;
+} bx_nbde_hyper;
+
+typedef struct bx_nbde_hyper_gradient {
+  double mu_alpha, sigma_alpha, log_a0, log_a1, sigma_phi, s;
+  double* m; /* K values, written even where hyper.m is NULL */
+  double* log_weight;
+  double* tau;
+  double* log_f;
+} bx_nbde_hyper_gradient;
+
+/* The whitening map psi = center + scale .* z + slope[p] shift[p]'. Matrices column-major: z, center, scale G x P, slope[p] G x J,
+   shift P x J. */
+typedef struct bx_nbde_map {
+  int64_t drivers;
+  const double* center;
+  const double* scale;
+  const double* const* slope;
+  const double* shift;
+} bx_nbde_map;
+
+/* Log density of all genes and its gradient. gradient_z: G x P, gradient_shift: P x J, both column-major. */
+BX_EXPORT double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const double* z, const bx_nbde_hyper* hyper,
+                               int prior_only, double* gradient_z, double* gradient_shift, bx_nbde_hyper_gradient* gradient);
+
+/* Log joint density of each gene, priors and likelihood, when its component is known, at natural coordinates psi [P, G]
+   (coordinate-major). hyper->log_weight is not used. value: [G], gradient: [P, G]. */
+BX_EXPORT void bx_nbde_gene_terms(const bx_nbde_data* data, int64_t component, const double* psi, const bx_nbde_hyper* hyper,
+                                  double* value, double* gradient);
+
+/* Log-likelihood of each component, summed over samples, for many draws. C order: alpha, log_phi [D, G], effect b [D, G, K],
+   nuisance tau .* u [D, G, R], log_f [D, S]; result [D, G, C]. */
+BX_EXPORT void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const double* alpha, const double* log_phi,
+                                         const double* effect, const double* nuisance, const double* log_f, double* result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
