@@ -92,11 +92,17 @@ def sum_to_zero_basis(size: int) -> FloatArray:
     Column k sets entry k + 1 against the entries before it. Rows of any two entries are at distance
     sqrt(2).
     """
+    return np.asarray(level_coding(size) * np.sqrt(2.0), dtype=np.float64)
+
+
+def level_coding(size: int) -> FloatArray:
+    """Return `sum_to_zero_basis` over sqrt(2), so that any two rows are at distance 1; two levels are -1/2 and +1/2."""
+    # Scaled inside the root: one half is then exact.
     basis = np.zeros((size, size - 1))
     for k in range(1, size):
         basis[:k, k - 1] = -1.0
         basis[k, k - 1] = k
-        basis[:, k - 1] /= np.sqrt(k * (k + 1.0))
+        basis[:, k - 1] /= np.sqrt(2.0 * k * (k + 1.0))
     return basis
 
 
@@ -191,17 +197,16 @@ def code_terms(terms: Sequence[tuple[str, ...]], columns: dict[str, Categorical 
         The columns by name.
     """
     coded = []
-    for term in terms:
+    for position, term in enumerate(terms):
         factors = tuple(column for name in term if isinstance(column := columns[name], Categorical))
         numerics = tuple(column for name in term if isinstance(column := columns[name], Numeric))
         names = tuple(factor.name for factor in factors)
         # Only terms with the same numeric columns can cover a part of this one; the intercept covers the empty part.
         covered: set[frozenset[str]] = set() if numerics else {frozenset()}
-        for other in terms:
+        for other in terms[:position]:
             other_numerics = {name for name in other if isinstance(columns[name], Numeric)}
-            others = frozenset(other) - other_numerics
-            if other_numerics == {numeric.name for numeric in numerics} and others < frozenset(names):
-                covered.update(_subsets(tuple(others)))
+            if other_numerics == {numeric.name for numeric in numerics}:
+                covered.update(_subsets(tuple(name for name in names if name in other)))
         free = [part for part in _subsets(names) if part not in covered]
         cells, labels = _code_cells(factors, free)
         prefix = ":".join(numeric.name for numeric in numerics)
@@ -240,7 +245,7 @@ def _product(factors: tuple[Categorical, ...], centred: dict[str, bool]) -> tupl
     for axis, factor in enumerate(factors):
         size = len(factor.levels)
         if centred[factor.name]:
-            table = sum_to_zero_basis(size) / np.sqrt(2.0)
+            table = level_coding(size)
             own = [f"{factor.name}[{index + 1}]" for index in range(size - 1)]
         else:
             table = np.eye(size)

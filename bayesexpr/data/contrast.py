@@ -48,7 +48,7 @@ ContrastSpec = str | Sequence[str] | Mapping[str, float]
 def slug(text: str) -> str:
     """Return a file-safe name of at most 64 characters; a digest keeps it distinct where letters are lost."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")
-    if safe == text and len(safe) <= LONGEST_NAME:
+    if safe and safe == text and len(safe) <= LONGEST_NAME:
         return safe
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{safe[: LONGEST_NAME - 9]}_{digest}" if safe else digest
