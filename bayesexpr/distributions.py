@@ -101,3 +101,83 @@ def sum_to_zero_basis(size: int) -> Float:
         basis[:k, k - 1] = -1 / np.sqrt(k * (k + 1))
         basis[k, k - 1] = k / np.sqrt(k * (k + 1))
     return basis
+
+
+def stirling_error(n: ArrayLike) -> Float:
+    r"""Return :math:`\log n! - \log\{\sqrt{2\pi n}\,(n/e)^n\}` for n > 0, to machine precision.
+
+    Loader (2000), Fast and Accurate Computation of Binomial Probabilities: the series from n = 16 on, the plain
+    difference (which does not cancel there) below.
+    """
+    n = np.asarray(n, dtype=float)
+    large = n >= 16.0
+    x, y = np.where(large, n, 1e3), np.where(large, 1.0, n)
+    series = (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - 1 / (1188 * x**2)) / x**2) / x**2) / x**2) / x
+    plain = special.gammaln(y + 1) - (y + 0.5) * np.log(y) + y - 0.5 * np.log(2 * np.pi)
+    return np.asarray(np.where(large, series, plain))
+
+
+def deviance_part(x: ArrayLike, mean: ArrayLike) -> Float:
+    """Return x log(x / mean) + mean - x, for x >= 0 and mean > 0, without cancellation where the two are close.
+
+    Near x = mean it is summed as the series of Loader (2000) in v = (x - mean) / (x + mean).
+    """
+    x, mean = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(mean, dtype=float))
+    difference = x - mean
+    close = np.abs(difference) < 0.1 * (x + mean)
+    v = np.where(close, difference / (x + mean), 0.0)
+    odd = np.arange(3, 23, 2)
+    series = difference * v + 2 * x * np.sum(v[..., None] ** odd / odd, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plain = special.xlogy(x, x) - special.xlogy(x, mean) - difference
+    return np.asarray(np.where(close, series, plain))
+
+
+def binomial_logit_logpmf(k: ArrayLike, n: ArrayLike, logit: ArrayLike) -> Float:
+    """Log mass of the binomial at log odds `logit`: saddle-point form of Loader (2000), exact at k = 0 and k = n."""
+    k, n, logit = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (k, n, logit)))
+    log_p, log_q = special.log_expit(logit), special.log_expit(-logit)
+    inside = (k > 0) & (k < n)
+    a, b = np.where(inside, k, 1.0), np.where(inside, n - k, 1.0)
+    total = a + b
+    # deviance parts against n p and n q; where p is beyond what a float holds, its logarithm is used
+    tiny = np.minimum(log_p, log_q) < -700.0
+    p, q = np.where(tiny, 0.5, np.exp(log_p)), np.where(tiny, 0.5, np.exp(log_q))
+    deviance = deviance_part(a, total * p) + deviance_part(b, total * q)
+    far = a * (np.log(a / total) - log_p) + b * (np.log(b / total) - log_q)
+    constant = stirling_error(total) - stirling_error(a) - stirling_error(b)
+    constant = constant + 0.5 * (np.log(total) - np.log(2 * np.pi) - np.log(a) - np.log(b))
+    edge = np.where(k > 0, n * log_p, n * log_q)
+    return np.asarray(np.where(inside, constant - np.where(tiny, far, deviance), edge))
+
+
+def dirichlet_logpdf(theta: ArrayLike, concentration: ArrayLike) -> Float:
+    """Log density of the Dirichlet over the last axis."""
+    theta, alpha = np.asarray(theta, dtype=float), np.asarray(concentration, dtype=float)
+    constant = special.gammaln(alpha.sum(axis=-1)) - special.gammaln(alpha).sum(axis=-1)
+    return np.asarray(constant + special.xlogy(alpha - 1, theta).sum(axis=-1))
+
+
+def multinomial_logpmf(k: ArrayLike, theta: ArrayLike) -> Float:
+    """Log mass of the multinomial with k.sum() trials over the last axis, as independent Poissons given their total."""
+    k = np.asarray(k, dtype=float)
+    n = k.sum(axis=-1)
+    mean = n[..., None] * np.asarray(theta, dtype=float)
+    return np.asarray(poisson_logpmf(k, mean).sum(axis=-1) - poisson_logpmf(n, n))
+
+
+def zinb_logpmf(y: ArrayLike, log_mu: ArrayLike, phi: ArrayLike, logit_pi: ArrayLike) -> Float:
+    """Log mass of the zero-inflated negative binomial: a structural zero with probability pi, else NB2."""
+    y, log_mu = np.asarray(y, dtype=float), np.asarray(log_mu, dtype=float)
+    phi, logit_pi = np.asarray(phi, dtype=float), np.asarray(logit_pi, dtype=float)
+    counted = special.log_expit(-logit_pi) + nb2_logpmf(y, np.exp(log_mu), phi)
+    return np.asarray(np.where(y == 0, np.logaddexp(special.log_expit(logit_pi), counted), counted))
+
+
+def log_gamma_variate(shape: ArrayLike, rng: np.random.Generator) -> Float:
+    """Logarithm of gamma variates of unit rate, without underflow at small shapes.
+
+    Gamma(a) is Gamma(a + 1) U^(1/a) with U uniform; the logarithm is taken term by term.
+    """
+    shape = np.asarray(shape, dtype=float)
+    return np.asarray(np.log(rng.gamma(shape + 1.0)) + np.log(rng.uniform(size=np.shape(shape))) / shape)

@@ -48,6 +48,10 @@ class PriorSlot:
 class Model:
     """A program of the ladder with the user's choices; change it with ``dataclasses.replace``.
 
+    A subclass says, as class variables, its ``NAME``, ``SUMMARY``, ``OPTIONS`` and ``PRIORS``; the keys of its ``DATA``
+    and its ``PARAMETERS`` with their shapes; the dimensions (``DIMS``) of parameters and outcome; which key is the
+    ``OUTCOME``; and a small ``SCENARIO`` to simulate when none is given.
+
     Attributes
     ----------
     options
@@ -71,6 +75,8 @@ class Model:
     DATA: ClassVar[Mapping[str, str]]
     PARAMETERS: ClassVar[Mapping[str, str]]
     DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    OUTCOME: ClassVar[str] = "count"
+    SCENARIO: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         for name, value in self.options.items():
@@ -131,6 +137,29 @@ class Model:
             Parameters by the names of ``PARAMETERS``; `data` completed with the simulated outcome.
         """
         raise NotImplementedError
+
+    def replicate(
+        self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Draw the outcome anew, in its own shape, for one draw of the parameters."""
+        raise NotImplementedError
+
+    def exact(self, data: Mapping[str, Any], draws: int, rng: np.random.Generator) -> Draws:
+        """Draw from the closed-form posterior: ``draws`` values of each of ``PARAMETERS`` along the first axis.
+
+        Raises
+        ------
+        OptionError
+            If the program, or the variant chosen, has none.
+        """
+        raise OptionError(f"{self.NAME} has no closed-form posterior with these options; fit it with nuts.")
+
+    def posterior(self, draws: Draws, data: Mapping[str, Any]) -> Draws:
+        """Turn the program's draws into ``PARAMETERS``; leading axes (chain, draw) are kept.
+
+        The default passes on what the program already calls by its name in ``PARAMETERS``.
+        """
+        return {name: value for name, value in draws.items() if name in self.PARAMETERS}
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density of parameters (constrained scale, no Jacobian) and data: the twin of the program."""
