@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import signal
@@ -25,6 +26,7 @@ INSTALL_COMPILER = (
     "`xcode-select --install` (macOS), `module load gcc` (many clusters), or `conda install -c conda-forge "
     "cxx-compiler make`"
 )
+_ERROR = re.compile(r"(error:|undefined reference|undefined symbol|Error \d|Killed|No such file)")
 _TICK = 1.0  # seconds between two progress messages
 # make takes its variables from the environment: options of a `make` further up would reach into ours, and
 # flags that differ between the front end and a model (-march above all) make programs that crash.
@@ -176,6 +178,13 @@ def run(
             raise
         log.seek(0)
         return code, log.read().decode(errors="replace")
+
+
+def errors_of(log: str, most: int = 20) -> str:
+    """Lines of a compiler's log that say what is wrong, or else its last lines."""
+    lines = [line[:500] for line in log.splitlines()]
+    telling = [line for line in lines if _ERROR.search(line)]
+    return "\n".join(telling[:most] or lines[-most:])
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

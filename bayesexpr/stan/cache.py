@@ -6,6 +6,7 @@ of many processes that start at once one builds and the others find it done. Not
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -72,6 +73,12 @@ def is_complete(folder: Path) -> bool:
 def path(kind: str, key: str) -> Path:
     """Where the entry ``key`` of that kind is, built or not."""
     return root() / kind / key
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def build_once(

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 from pathlib import Path
 
 from bayesexpr.errors import CompilationError
-from bayesexpr.stan import build_tools, cache
+from bayesexpr.stan import build_tools, cache, kernels
 from bayesexpr.stan.cache import Progress
 from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.toolchain import Toolchain
 
-KERNEL_FLAGS = ("-std=c++17", "-O3", "-ffast-math", "-fno-math-errno")
-NATIVE_FLAG = "-march=native"
 _KIND = "models"
 _MANIFEST = "manifest.json"
-_CXX_ERROR = re.compile(r"(error:|undefined reference|undefined symbol|Error \d|Killed|No such file)")
 
 
 def compile_program(
@@ -63,15 +59,8 @@ def compile_program(
 
 def cache_key(program: StanProgram, toolchain: Toolchain, compiler: build_tools.Compiler) -> str:
     """SHA-256 (hex) of everything that goes into the executable."""
-    parts = [program.digest, toolchain.key, compiler.key]
-    if _kernel_body(program) is not None:
-        parts += [*KERNEL_FLAGS, NATIVE_FLAG, build_tools.cpu_key()]
+    parts = [program.digest, toolchain.key, compiler.key, *kernels.key(program)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _kernel_body(program: StanProgram) -> str | None:
-    name = f"{program.kernel}.cpp"
-    return name if name in program.sources else None
 
 
 def _build(
@@ -83,15 +72,14 @@ def _build(
     progress: Progress | None,
 ) -> None:
     (folder / f"{program.name}.stan").write_text(program.code, encoding="utf-8")
-    for name, text in program.sources.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    kernels.write_sources(program, folder)
     label = f"compiling {program.name}"
     command = [make]
     if toolchain.kind == "embedded":
         command.append(f"CXX={' '.join(compiler.command)}")
     if program.kernel is not None:
         command.append("STANCFLAGS+=--allow-undefined")
-        command += _kernel_arguments(folder, program, toolchain, compiler, f"{label} (kernel)", progress)
+        command += _kernel_arguments(folder, program, toolchain, progress)
     command.append(str(folder / program.name))
     code, log = build_tools.run(command, folder=toolchain.home, label=label, progress=progress)
     executable = folder / program.name
@@ -109,39 +97,27 @@ def _build(
         "program": program.digest,
         "stan": toolchain.version,
         "compiler": compiler.version,
-        "executable_sha256": _sha256(executable),
+        "executable_sha256": cache.digest_of(executable),
     }
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
-def _kernel_arguments(
-    folder: Path,
-    program: StanProgram,
-    toolchain: Toolchain,
-    compiler: build_tools.Compiler,
-    label: str,
-    progress: Progress | None,
-) -> list[str]:
-    """Arguments of make that bring in the kernel: its header, and its own object or source.
+def _kernel_arguments(folder: Path, program: StanProgram, toolchain: Toolchain, progress: Progress | None) -> list[str]:
+    """Arguments of make that bring in the kernel: its header, and its core as an object or in the header.
 
-    CmdStan's makefile has no place for one more object, so with it the header includes the source, which is
-    then compiled with the flags of the model.
+    CmdStan's makefile has no place for one more object; there the header is asked to include the core, which
+    is then compiled with the flags of the model.
     """
-    header, body = folder / f"{program.kernel}.hpp", _kernel_body(program)
-    if body is None:
+    header = folder / f"{program.kernel}.hpp"
+    if kernels.core_of(program) is None:
         return [f"USER_HEADER={header}"]
     if toolchain.kind != "embedded":
-        both = folder / f"{program.kernel}_whole.hpp"
-        both.write_text(f'#include "{header.name}"\n#include "{body}"\n')
+        both = folder / f"{program.kernel}_inline.hpp"
+        both.write_text(f'#define BAYESEXPR_KERNEL_INLINE\n#include "{header.name}"\n')
         return [f"USER_HEADER={both}"]
-    target = folder / f"{program.kernel}.o"
-    plain = [*compiler.command, *KERNEL_FLAGS, "-c", body, "-o", target.name]
-    code, log = build_tools.run([*plain, NATIVE_FLAG], folder=folder, label=label, progress=progress)
-    if code != 0:  # a compiler that does not know this processor still builds the plain object
-        code, log = build_tools.run(plain, folder=folder, label=label, progress=progress)
-    if code != 0:
-        raise CompilationError(f"the kernel {body} does not compile with {compiler.version!r}:\n{_cxx_errors(log)}")
-    return [f"USER_HEADER={header}", f"EXTRA_OBJECTS={target}"]
+    target = f"{program.kernel}.o"
+    kernels.compile_core(program, folder, target, ("-c",), progress)
+    return [f"USER_HEADER={header}", f"EXTRA_OBJECTS={folder / target}"]
 
 
 def _explain(folder: Path, program: StanProgram, toolchain: Toolchain, log: str) -> str:
@@ -153,21 +129,14 @@ def _explain(folder: Path, program: StanProgram, toolchain: Toolchain, log: str)
     code, words = build_tools.run(command, folder=folder, label="stanc")
     if code != 0:
         return f"stanc refuses the program {program.name}; correct these lines:\n{words.strip()}"
-    return f"the program {program.name} does not compile:\n{_cxx_errors(log)}\nRun `bayesexpr doctor`."
-
-
-def _cxx_errors(log: str, most: int = 20) -> str:
-    """Lines of a compiler's log that say what is wrong, or else its last lines."""
-    lines = [line[:500] for line in log.splitlines()]
-    telling = [line for line in lines if _CXX_ERROR.search(line)]
-    return "\n".join(telling[:most] or lines[-most:])
+    return f"the program {program.name} does not compile:\n{build_tools.errors_of(log)}\nRun `bayesexpr doctor`."
 
 
 def _is_intact(folder: Path, name: str) -> bool:
     executable = folder / name
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
-        whole = manifest["executable_sha256"] == _sha256(executable)
+        whole = manifest["executable_sha256"] == cache.digest_of(executable)
     except (OSError, ValueError, KeyError):
         return False
     return whole and runs(executable)
@@ -182,8 +151,3 @@ def runs(executable: Path) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and b"stan_version_major" in done.stdout
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -182,14 +182,11 @@ def _wheel_file(chosen: Wheel, scratch: Path, progress: Progress | None) -> Path
             )
     else:
         file = _download(chosen, scratch, progress)
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != chosen.sha256:
+    found = cache.digest_of(file)
+    if found != chosen.sha256:
         raise ToolchainError(
             f"{file.name} is not the pinned {PACKAGE} {PACKAGE_VERSION} for this platform: its SHA-256 is "
-            f"{digest.hexdigest()}, not {chosen.sha256}. {_offline(chosen)}."
+            f"{found}, not {chosen.sha256}. {_offline(chosen)}."
         )
     return file
 

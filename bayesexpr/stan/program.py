@@ -48,8 +48,9 @@ class StanProgram:
     kernel : str or None
         Name of the C++ kernel that defines the program's undefined functions.
     sources : Mapping[str, str]
-        File name to text of the kernel's C++ files: ``NAME.hpp`` (the user header), perhaps ``NAME.cpp``
-        (functions with a plain C interface, compiled with flags of their own), and what they include.
+        File name to text of the kernel's C++ files: ``NAME.hpp`` (the user header), perhaps ``NAME.cpp`` (its
+        core, functions with a plain C interface compiled with flags of their own, which the header includes
+        where BAYESEXPR_KERNEL_INLINE is defined), and what they include.
     """
 
     name: str
