@@ -242,8 +242,8 @@ def _shared_parameters(table: pd.DataFrame, n_chains: int, n_draws: int, limits:
     worst, scarce = int(np.argmax(rhat / limit)), int(np.argmin(ess))
     text = (
         f"Of the {_plural(len(table), 'parameter')} that all genes share, {table.index[worst]} mixes worst by R-hat "
-        f"({_rhat_words(rhat[worst])}, limit {limit[worst]:.3f}) and {table.index[scarce]} has the fewest effective draws "
-        f"({ess[scarce]:.0f}, limit {fewest:.0f})."
+        f"({_rhat_words(rhat[worst])}, limit {limit[worst]:.3f}) and {table.index[scarce]} has the fewest effective "
+        f"draws ({ess[scarce]:.0f}, limit {fewest:.0f})."
     )
     if rhat[worst] > 1.0 + 3.0 * (limit[worst] - 1.0) or ess[scarce] < fewest / 4:
         return Finding(2, text)
