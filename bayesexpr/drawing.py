@@ -1,0 +1,99 @@
+"""What all figures share: axes outside of pyplot, colours, names as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+GREY, INK = "#9A9A9A", "#222222"
+GROUPS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
+MARKERS = ("o", "^", "s", "D", "v", "P")
+
+MANY = 1500  # points beyond which a cloud is rasterised
+_NAME = 22  # characters of a name that are drawn
+
+
+def new_axes(width: float = 5.2, height: float = 4.0) -> Axes:
+    """Axes on a figure of their own (inches), outside of pyplot's list of figures."""
+    return new_figure(width, height).add_subplot()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure (inches) outside of pyplot's list of figures."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def cloud(ax: Axes, x: ArrayLike, y: ArrayLike, color: str, label: str, marker: str, size: float) -> None:
+    """Scatter points; many of them are rasterised and more transparent."""
+    many = len(np.asarray(x)) > MANY
+    alpha = 0.35 if many else 0.75
+    ax.scatter(
+        x, y, s=size, c=color, marker=marker, alpha=alpha, linewidths=0, label=label, rasterized=many or None, zorder=2
+    )
+
+
+def write(ax: Axes, name: object, place: Sequence[float] | NDArray[Any], offset: tuple[int, int]) -> None:
+    """Write a name beside a point."""
+    ax.annotate(
+        plain(name),
+        (place[0], place[1]),
+        offset,
+        textcoords="offset points",
+        fontsize=7.5,
+        color=INK,
+        parse_math=False,
+    )
+
+
+def group_members(groups: Sequence[str] | None, size: int) -> list[tuple[str, NDArray[np.intp]]]:
+    """List groups in the order of their first sample, each with the places of its samples."""
+    if groups is None:
+        return [("", np.arange(size))]
+    values = np.asarray([str(group) for group in groups], dtype=object)
+    return [(name, np.flatnonzero(values == name)) for name in dict.fromkeys(values)]
+
+
+def plain(name: object) -> str:
+    """Make a name fit to draw: one line, no control characters, not longer than a label may be."""
+    text = "".join(c if c.isprintable() else " " for c in str(name)).strip()
+    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
+
+
+def tick_names(ax: Axes, places: ArrayLike, names: Sequence[object]) -> None:
+    """Name the places of the vertical axis."""
+    ax.yaxis.set_ticks(np.asarray(places), [plain(name) for name in names])
+    for text in ax.yaxis.get_ticklabels():
+        text.set_parse_math(False)
+
+
+def log_axis(ax: Axes, axis: str) -> None:
+    """Make an axis logarithmic where anything positive is drawn on it: without data it would have no ticks."""
+    limits = ax.dataLim.minposx if axis == "x" else ax.dataLim.minposy
+    if np.isfinite(limits):
+        (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
+
+
+def finish(ax: Axes, x_label: str, y_label: str) -> None:
+    """Label the axes and take the frame away."""
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    ax.spines[["top", "right"]].set_visible(False)
+    if ax.get_xscale() == "linear":
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def legend(ax: Axes) -> None:
+    """Add a legend whose texts are not read as formulas."""
+    box = ax.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", loc="best", markerscale=1.6)
+    for text in box.get_texts():
+        text.set_parse_math(False)
