@@ -16,22 +16,25 @@ namespace {
 /** The first `live` lanes from p, which holds no more; zero in the others. */
 BX_INLINE Vec load_some(const double* p, std::size_t live) {
   if (live == kLanes) return load(p);
-  Vec v{};
-  std::memcpy(&v, p, live * sizeof(double));
-  return v;
+  double lane[kLanes] = {};
+  std::memcpy(lane, p, live * sizeof(double));
+  return load(lane);
 }
 
 BX_INLINE void store_some(double* p, Vec v, std::size_t live) {
-  if (live == kLanes)
+  if (live == kLanes) {
     store(p, v);
-  else
-    std::memcpy(p, &v, live * sizeof(double));
+  } else {
+    double lane[kLanes];
+    store(lane, v);
+    std::memcpy(p, lane, live * sizeof(double));
+  }
 }
 
 BX_INLINE Vec ones(std::size_t live) {
-  Vec v{};
-  for (std::size_t i = 0; i < live; ++i) v[i] = 1.0;
-  return v;
+  double one[kLanes] = {};
+  for (std::size_t i = 0; i < live; ++i) one[i] = 1.0;
+  return load(one);
 }
 
 }  // namespace
@@ -64,6 +67,19 @@ bx_nbde_data* bx_nbde_prepare(const bx_nbde_sizes* sizes, const int32_t* const* 
     a.pair_start.push_back(a.pair_row.size());
   }
   a.rows = known.size();
+  a.user_start.push_back(0);
+  for (std::size_t s = 0; s < a.S; ++s)
+    for (std::size_t i = a.pair_start[s]; i < a.pair_start[s + 1]; ++i) {
+      for (std::size_t c = 0; c < a.C; ++c)
+        if (a.pair_of[c * a.S + s] == i) a.user.push_back(c);
+      a.user_start.push_back(a.user.size());
+    }
+  a.place_start.push_back(0);
+  for (std::size_t row = 0; row < a.rows; ++row) {
+    for (std::size_t i = 0; i < a.pair_row.size(); ++i)
+      if (a.pair_row[i] == row) a.place.push_back(i);
+    a.place_start.push_back(a.place.size());
+  }
 
   const std::size_t padded = a.blocks * kLanes;
   a.count = Array(padded * a.S), a.constant = Array(padded);
@@ -155,14 +171,17 @@ void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const do
       for (std::size_t k = 0; k < a.K + a.R; ++k) {
         const double* from = k < a.K ? effect + at * a.K + k : nuisance + at * a.R + (k - a.K);
         const std::size_t stride = k < a.K ? a.K : a.R;
-        Vec v{};
-        for (std::size_t i = 0; i < live; ++i) v[i] = from[i * stride];
-        work.effect[k] = v;
+        double lane[kLanes] = {};
+        for (std::size_t i = 0; i < live; ++i) lane[i] = from[i * stride];
+        work.effect[k] = load(lane);
       }
       const Vec phi = exponential(clamp(load_some(log_phi + at, live), -kMaxLogPhi, kMaxLogPhi));
       likelihood<false>(a, b, factors, load_some(alpha + at, live), phi, work.effect, work.effect + a.K, work);
-      for (std::size_t c = 0; c < a.C; ++c)
-        for (std::size_t i = 0; i < live; ++i) result[(at + i) * a.C + c] = work.log_lik[c][i];
+      for (std::size_t c = 0; c < a.C; ++c) {
+        double lane[kLanes];
+        store(lane, work.log_lik[c]);
+        for (std::size_t i = 0; i < live; ++i) result[(at + i) * a.C + c] = lane[i];
+      }
     }
   }
 }

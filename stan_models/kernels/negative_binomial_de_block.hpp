@@ -33,7 +33,7 @@
 
 #include "simd_math.hpp"
 
-namespace {
+namespace bayesexpr {
 
 /** Uninitialised array of doubles on a cache line's boundary. */
 class Array {
@@ -53,6 +53,12 @@ class Array {
   double* p_ = nullptr;
 };
 
+}  // namespace bayesexpr
+
+namespace {
+
+using bayesexpr::Array;
+
 constexpr double kHalfLog2Pi = 0.918938533204672741780;
 constexpr double kMaxLogMean = 300;  // linear predictors are held in +-kMaxLogMean, precisions in [1e-30, 1e30]
 constexpr double kMaxPhi = 1e30, kMaxLogPhi = 69;
@@ -65,10 +71,14 @@ struct bx_nbde_data {
   std::vector<std::size_t> pair_start;  // [S + 1] first pair of a sample; a pair is a distinct row in a sample
   std::vector<std::size_t> pair_row;    // [pairs] its row
   std::vector<std::size_t> pair_of;     // [C][S] pair of a component and a sample
-  Array count;                          // [blocks][S][lanes]
-  Array constant;                       // [blocks][lanes] sum over samples of -y - log y!
+  std::vector<std::size_t> user_start;  // [pairs + 1] first entry of a pair in user
+  std::vector<std::size_t> user;        // components that use the pair
+  std::vector<std::size_t> place_start; // [rows + 1] first entry of a row in place
+  std::vector<std::size_t> place;       // pairs of the row
+  bayesexpr::Array count;                          // [blocks][S][lanes]
+  bayesexpr::Array constant;                       // [blocks][lanes] sum over samples of -y - log y!
   bool has_length = false;
-  Array log_length, length;             // [blocks][S][lanes], where given and not all zero
+  bayesexpr::Array log_length, length;             // [blocks][S][lanes], where given and not all zero
 };
 
 namespace {
@@ -100,17 +110,17 @@ struct Gamma {
 struct Work {
   Array memory;
   Vec *eta, *mean, *row_sum;             // [rows]
-  Vec *value, *slope, *residual, *weight;  // [pairs]
+  Vec *value, *slope, *residual;           // [pairs]
   Vec *log_lik, *d_phi, *omega;            // [C]
   Vec *psi, *gradient;                     // [P]
   Vec* effect;                             // [K + R] natural effects, then what the likelihood pulls at them
 
   explicit Work(const bx_nbde_data& a) {
     const std::size_t pairs = a.pair_row.size(), P = 2 + a.K + a.R;
-    memory = Array(kLanes * (3 * a.rows + 4 * pairs + 3 * a.C + 3 * P));
+    memory = Array(kLanes * (3 * a.rows + 3 * pairs + 3 * a.C + 3 * P));
     Vec* next = reinterpret_cast<Vec*>(memory.get());
     for (Vec** p : {&eta, &mean, &row_sum}) *p = next, next += a.rows;
-    for (Vec** p : {&value, &slope, &residual, &weight}) *p = next, next += pairs;
+    for (Vec** p : {&value, &slope, &residual}) *p = next, next += pairs;
     for (Vec** p : {&log_lik, &d_phi, &omega}) *p = next, next += a.C;
     for (Vec** p : {&psi, &gradient, &effect}) *p = next, next += P;
   }
@@ -174,7 +184,7 @@ BX_INLINE void likelihood(const bx_nbde_data& a, std::size_t block, const Factor
       }
     }
   }
-  shared -= 0.5 * product.log();
+  shared -= 0.5 * product.log(samples);
   const std::size_t* pair = a.pair_of.data();
   for (std::size_t c = 0; c < a.C; ++c, pair += a.S) {
     Vec value = shared, slope = d_shared;
@@ -280,25 +290,27 @@ struct Model {
     value += result * live;
 
     // d log_lik / d log phi, and d / d log mu summed over the samples of each distinct row
-    for (std::size_t i = 0; i < a.pair_row.size(); ++i) work.weight[i] = Vec{};
     Vec slope{};
-    const std::size_t* pair = a.pair_of.data();
-    for (std::size_t c = 0; c < C; ++c, pair += S) {
-      const Vec omega = work.omega[c] * live;
-      slope += omega * work.d_phi[c];
-      d_log_weight[c] += omega;
-      for (std::size_t s = 0; s < S; ++s) work.weight[pair[s]] += omega;
+    for (std::size_t c = 0; c < C; ++c) {
+      work.omega[c] *= live;
+      slope += work.omega[c] * work.d_phi[c];
+      d_log_weight[c] += work.omega[c];
     }
     slope *= phi;
-    for (std::size_t i = 0; i < a.rows; ++i) work.row_sum[i] = Vec{};
     for (std::size_t s = 0; s < S; ++s) {
       Vec sample{};
       for (std::size_t i = a.pair_start[s]; i < a.pair_start[s + 1]; ++i) {
-        const Vec residual = work.weight[i] * work.residual[i];
-        work.row_sum[a.pair_row[i]] += residual;
-        sample += residual;
+        Vec weight{};
+        for (std::size_t j = a.user_start[i]; j < a.user_start[i + 1]; ++j) weight += work.omega[a.user[j]];
+        work.residual[i] *= weight;
+        sample += work.residual[i];
       }
       d_log_f[s] += sample;
+    }
+    for (std::size_t i = 0; i < a.rows; ++i) {
+      Vec total{};
+      for (std::size_t j = a.place_start[i]; j < a.place_start[i + 1]; ++j) total += work.residual[a.place[j]];
+      work.row_sum[i] = total;
     }
 
     const Vec trend = falling * inverse_trend;
