@@ -15,6 +15,10 @@ from bayesexpr.models.priors import Prior
 Draws = dict[str, NDArray[Any]]
 
 
+class Complete(dict[str, Any]):
+    """Data that were checked, turned into arrays and completed with the defaults: not to be checked again."""
+
+
 @dataclass(frozen=True)
 class Option:
     """A structural choice of a template.
@@ -105,6 +109,18 @@ class Model:
     def prior(self, name: str) -> Any:
         """Return the user's prior or the default."""
         return self.priors.get(name, self.PRIORS[name].default)
+
+    def complete(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check the user's data and return arrays for every key of ``DATA``, defaults filled in.
+
+        What comes out may be given wherever `data` is asked for; as a :class:`Complete` it is not checked again.
+
+        Raises
+        ------
+        InputError
+            If a value breaks a rule; the message names its index.
+        """
+        raise NotImplementedError
 
     def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
         """Check the user's data and return all that the program's data block names.

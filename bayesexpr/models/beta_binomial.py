@@ -13,7 +13,7 @@ from scipy import special
 from bayesexpr.distributions import binomial_logit_logpmf, log_gamma_variate
 from bayesexpr.errors import InputError
 from bayesexpr.models import checks
-from bayesexpr.models.base import Draws, Model, PriorSlot
+from bayesexpr.models.base import Complete, Draws, Model, PriorSlot
 from bayesexpr.models.priors import Beta
 
 
@@ -46,9 +46,11 @@ class BetaBinomial(Model):
     }
     SCENARIO: ClassVar[Mapping[str, Any]] = {"total": [20_000_000]}
 
-    def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
-        """Return the program's data block."""
-        checks.keys(self.NAME, data, self.DATA, ("count", "total"))
+    def complete(self, data: Mapping[str, Any]) -> Complete:
+        """Check the user's data."""
+        if isinstance(data, Complete):
+            return data
+        checks.keys(self.NAME, data, self.DATA, self.DATA)
         count = checks.whole("count", data["count"], ("N",))
         total = checks.whole("total", data["total"], (len(count),))
         above = np.flatnonzero(count > total)
@@ -58,9 +60,13 @@ class BetaBinomial(Model):
                 f"count is at most total; count[{i}] is {count[i]} of total[{i}] = {total[i]} "
                 f"({above.size} such entries). Are the two keys swapped?"
             )
-        prior = self.prior("theta")
-        out = {"N": len(count), "count": count, "total": total, "theta_a": prior.a, "theta_b": prior.b}
-        return out | {"prior_only": int(prior_only)}
+        return Complete(count=count, total=total)
+
+    def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
+        """Return the program's data block."""
+        full, prior = self.complete(data), self.prior("theta")
+        shapes = {"theta_a": prior.a, "theta_b": prior.b}
+        return {"N": len(full["count"]), **full, **shapes, "prior_only": int(prior_only)}
 
     def simulate(self, data: Mapping[str, Any], rng: np.random.Generator) -> tuple[Draws, dict[str, Any]]:
         """Draw proportions and counts; `data` holds ``total``."""
@@ -95,11 +101,12 @@ class BetaBinomial(Model):
 
     def log_lik(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> NDArray[np.float64]:
         """Log mass of each count [N]."""
-        return binomial_logit_logpmf(data["count"], data["total"], parameters["logit_theta"])
+        full = self.complete(data)
+        return binomial_logit_logpmf(full["count"], full["total"], parameters["logit_theta"])
 
     def coords(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Return the numbers of the observations."""
-        return {"observation": list(range(len(data["count"])))}
+        return {"observation": list(range(len(data["total"])))}
 
 
 def _logit_beta(a: NDArray[Any], b: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayesexpr.distributions import dirichlet_logpdf, multinomial_logpmf
 from bayesexpr.errors import InputError
 from bayesexpr.models import checks
-from bayesexpr.models.base import Draws, Model, PriorSlot
+from bayesexpr.models.base import Complete, Draws, Model, PriorSlot
 from bayesexpr.models.priors import Dirichlet
 from bayesexpr.names import GENE
 
@@ -35,17 +35,23 @@ class DirichletMultinomial(Model):
     DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = {"theta": (GENE,), "count": (GENE,)}
     SCENARIO: ClassVar[Mapping[str, Any]] = {"genes": 5, "total": 500}
 
-    def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
-        """Return the program's data block."""
+    def complete(self, data: Mapping[str, Any]) -> Complete:
+        """Check the user's data."""
+        if isinstance(data, Complete):
+            return data
         checks.keys(self.NAME, data, self.DATA, self.DATA)
         count = checks.whole("count", data["count"], ("G",))
         if len(count) < 2:
             raise InputError("proportions need at least two genes; count has one. Use beta_binomial with its total.")
         if int(count.sum()) > checks.LARGEST_INTEGER:
             raise InputError(f"all counts together are at most 2^31 - 1; their sum is {int(count.sum())}.")
+        return Complete(count=count)
+
+    def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
+        """Return the program's data block."""
+        count = self.complete(data)["count"]
         concentration = self.prior("theta").concentration(len(count))
-        out = {"G": len(count), "count": count, "concentration": concentration}
-        return out | {"prior_only": int(prior_only)}
+        return {"G": len(count), "count": count, "concentration": concentration, "prior_only": int(prior_only)}
 
     def simulate(self, data: Mapping[str, Any], rng: np.random.Generator) -> tuple[Draws, dict[str, Any]]:
         """Draw proportions and counts; `data` holds ``genes`` and ``total``, the numbers of genes and fragments."""

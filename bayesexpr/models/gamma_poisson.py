@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesexpr.distributions import log_gamma_variate, poisson_logpmf
 from bayesexpr.models import checks
-from bayesexpr.models.base import Draws, Model, PriorSlot
+from bayesexpr.models.base import Complete, Draws, Model, PriorSlot
 from bayesexpr.models.priors import Gamma
 
 
@@ -56,23 +56,21 @@ class GammaPoisson(Model):
         "transcriptome_length": 10_000_000,
     }
 
-    def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
-        """Return the program's data block."""
+    def complete(self, data: Mapping[str, Any]) -> Complete:
+        """Check the user's data."""
+        if isinstance(data, Complete):
+            return data
         checks.keys(self.NAME, data, self.DATA, self.DATA)
         count = checks.whole("count", data["count"], ("N",))
-        prior = self.prior("relative")
-        return {
-            "N": len(count),
-            "count": count,
-            "effective_length": checks.real("effective_length", data["effective_length"], (len(count),), above=0),
-            "total": float(checks.real("total", data["total"], (), above=0)),
-            "transcriptome_length": float(
-                checks.real("transcriptome_length", data["transcriptome_length"], (), above=0)
-            ),
-            "relative_shape": prior.shape,
-            "relative_rate": prior.rate,
-            "prior_only": int(prior_only),
-        }
+        length = checks.real("effective_length", data["effective_length"], (len(count),), above=0)
+        sizes = {key: float(checks.real(key, data[key], (), above=0)) for key in ("total", "transcriptome_length")}
+        return Complete(count=count, effective_length=length, **sizes)
+
+    def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
+        """Return the program's data block."""
+        full, prior = self.complete(data), self.prior("relative")
+        numbers = {"relative_shape": prior.shape, "relative_rate": prior.rate, "prior_only": int(prior_only)}
+        return {"N": len(full["count"]), **full, **numbers}
 
     def simulate(self, data: Mapping[str, Any], rng: np.random.Generator) -> tuple[Draws, dict[str, Any]]:
         """Draw expression and counts; `data` holds everything but the counts."""
@@ -114,7 +112,8 @@ class GammaPoisson(Model):
 
     def log_lik(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> NDArray[np.float64]:
         """Log mass of each count [N]."""
-        return poisson_logpmf(data["count"], np.exp(parameters["log_relative"]) * _exposure(data))
+        full = self.complete(data)
+        return poisson_logpmf(full["count"], np.exp(parameters["log_relative"]) * _exposure(full))
 
     def coords(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Return the numbers of the observations."""

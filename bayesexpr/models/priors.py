@@ -36,6 +36,10 @@ class Prior:
         """Return the parameters in the order in which they are written."""
         return tuple(getattr(self, f.name) for f in fields(self))
 
+    def text(self) -> str:
+        """Return the prior as :func:`parse_prior` reads it, with all digits."""
+        return f"{self.family}({', '.join(repr(float(n)) for n in self.numbers())})"
+
     def __str__(self) -> str:
         return f"{self.family}({', '.join(f'{n:g}' for n in self.numbers())})"
 
@@ -49,6 +53,7 @@ class Normal(Prior):
     family: ClassVar[str] = "normal"
 
     def __post_init__(self) -> None:
+        _finite(self, mean=self.mean)
         _positive(self, sd=self.sd)
 
     def frozen(self) -> Any:
@@ -81,7 +86,10 @@ class LogNormal(Prior):
     family: ClassVar[str] = "log_normal"
 
     def __post_init__(self) -> None:
-        _positive(self, log_sd=self.log_sd, upper=self.upper)
+        _finite(self, log_mean=self.log_mean)
+        _positive(self, log_sd=self.log_sd)
+        if not self.upper > 0:
+            raise OptionError(f"upper of log_normal must be above zero; it is {self.upper}.")
 
     def frozen(self) -> Any:
         """Return the SciPy distribution without the bound."""
@@ -205,6 +213,13 @@ def parse_prior(text: str) -> Prior:
 
 
 def _positive(prior: Prior, **values: float) -> None:
+    _finite(prior, **values)
     for name, value in values.items():
         if not value > 0:
             raise OptionError(f"{name} of {prior.family} must be above zero; it is {value}.")
+
+
+def _finite(prior: Prior, **values: float) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise OptionError(f"{name} of {prior.family} must be a finite number; it is {value}.")

@@ -1,0 +1,228 @@
+"""A fitted program of the ladder: its posterior, what it was made from, and whether it can be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesexpr.data.json_data import read_json
+from bayesexpr.de_fit import DIAGNOSTICS, POSTERIOR, RUN_RECORD, replace_folder, write_json
+from bayesexpr.errors import InputError
+from bayesexpr.models import registry
+from bayesexpr.models.base import Complete, Draws, Model
+from bayesexpr.models.priors import parse_prior
+from bayesexpr.names import COUNTS
+from bayesexpr.posterior.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+KIND = "program"
+DATA = "data.json"
+GROUPS = ("log_likelihood", "posterior_predictive")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The posterior of a program, with what it was made from.
+
+    Attributes
+    ----------
+    model
+        The program with its options and priors.
+    data
+        What the user gave.
+    posterior
+        Draws in ArviZ's schema: groups posterior, sample_stats, observed_data, constant_data, and those that
+        :meth:`add` brings.
+    verdict
+        Whether the fit can be trusted, in words.
+    diagnostics
+        Numbers behind the verdict.
+    record
+        What ``run.json`` says: program, settings, seeds, versions, digests, timings, status.
+    """
+
+    model: Model
+    data: Mapping[str, Any]
+    posterior: xr.DataTree
+    verdict: Verdict
+    diagnostics: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+    def diagnose(self) -> Verdict:
+        """Return the verdict; its ``summary`` is one line."""
+        return self.verdict
+
+    @cached_property
+    def parameters(self) -> pd.DataFrame:
+        """Mean, sd, 5 %, 50 % and 95 % quantiles, R-hat and effective draws of every quantity."""
+        return parameter_table({str(k): v.to_numpy() for k, v in self.posterior["posterior"].data_vars.items()})
+
+    def summary(self) -> pd.DataFrame:
+        """Return :attr:`parameters`."""
+        return self.parameters
+
+    def draws(self, name: str) -> NDArray[Any]:
+        """Return one quantity's draws, [chain * draw, its own dimensions]."""
+        values = self.posterior["posterior"][name].to_numpy()
+        return np.asarray(values.reshape(-1, *values.shape[2:]))
+
+    def add(self, *groups: str, seed: int = 1) -> Fit:
+        """Return a fit that also has the named groups, computed from the draws in Python.
+
+        Parameters
+        ----------
+        groups
+            ``log_likelihood``, ``posterior_predictive``.
+        seed
+            Of the replicates.
+        """
+        made = {}
+        for group in groups:
+            if group not in GROUPS:
+                raise InputError(f"a group is one of {', '.join(GROUPS)}; it is {group!r}.")
+            made[group] = self._outcome_group(group, np.random.default_rng(seed))
+        tree = self.posterior.copy()
+        for group, values in made.items():
+            tree[group] = values
+        return replace(self, posterior=tree)
+
+    def _outcome_group(self, group: str, rng: np.random.Generator) -> xr.DataTree:
+        import xarray as xr
+
+        data = checked(self.model, self.data)
+
+        def each(make: Callable[[Draws], NDArray[Any]]) -> NDArray[Any]:
+            rows = [make(p) for p in self._each_draw()]
+            chains, draws = (self.posterior["posterior"].sizes[d] for d in ("chain", "draw"))
+            return np.stack(rows).reshape(chains, draws, *np.shape(rows[0]))
+
+        if group == "log_likelihood":
+            values = each(lambda p: self.model.log_lik(p, data))
+        else:
+            values = each(lambda p: self.model.replicate(p, data, rng))
+        variable = outcome_variable(self.model)
+        return xr.DataTree(labelled(self.model, data, {variable: values}, ("chain", "draw")))
+
+    def _each_draw(self) -> Iterator[Draws]:
+        group = self.posterior["posterior"]
+        arrays = {str(name): self.draws(str(name)) for name in group.data_vars}
+        for i in range(group.sizes["chain"] * group.sizes["draw"]):
+            yield {name: values[i] for name, values in arrays.items()}
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write a RUN folder; an existing one is replaced only when the new one is whole.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+        """
+        target = Path(folder).absolute()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix=".run-", dir=target.parent))
+            self.posterior.to_zarr(part / POSTERIOR, mode="w", zarr_format=2, consolidated=False)
+            write_json(part / DIAGNOSTICS, {**self.diagnostics, "verdict": self.verdict.to_dict()})
+            write_json(part / DATA, {key: np.asarray(value).tolist() for key, value in self.data.items()})
+            write_json(part / RUN_RECORD, self.record)
+            part.chmod(0o755)
+            replace_folder(part, target)
+        except OSError as error:
+            raise InputError(f"the run cannot be written to {str(target)!r}: {error.strerror or error}.") from None
+        return target
+
+
+def load(root: Path, record: Mapping[str, Any]) -> Fit:
+    """Open a RUN folder of a program; `record` is its ``run.json``.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged.
+    """
+    import xarray as xr
+
+    try:
+        diagnostics = json.loads((root / DIAGNOSTICS).read_text(encoding="utf-8"))
+        tree = xr.open_datatree(root / POSTERIOR, engine="zarr", consolidated=False)
+        priors = {name: parse_prior(text) for name, text in record["priors"].items()}
+        model = registry.get(record["program"])(options=record["options"], priors=priors)
+        verdict = Verdict.from_dict(diagnostics.pop("verdict"))
+        return Fit(model, read_json(root / DATA), tree, verdict, diagnostics, record)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{str(root)!r} is not a finished run: {error}. Fit again.") from None
+
+
+def checked(model: Model, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return completed data where the model takes those without checking them again, else what was given."""
+    full = model.complete(data)
+    return full if isinstance(full, Complete) else data
+
+
+def outcome_variable(model: Model) -> str:
+    """Name of the outcome in the groups of ArviZ's schema."""
+    return COUNTS if model.OUTCOME == "count" else model.OUTCOME
+
+
+def labelled(
+    model: Model, data: Mapping[str, Any], values: Mapping[str, Any], lead: tuple[str, ...] = ()
+) -> xr.Dataset:
+    """Put arrays into a Dataset with the dimensions and labels of the model.
+
+    Parameters
+    ----------
+    values
+        Variable to array; the outcome goes by the name of :func:`outcome_variable`.
+    lead
+        Dimensions before a variable's own.
+    """
+    import xarray as xr
+
+    labels = model.coords(data)
+    own = {outcome_variable(model): model.DIMS.get(model.OUTCOME, ())}
+    variables = {}
+    for name, value in values.items():
+        array = np.asarray(value)
+        rank = array.ndim - len(lead)
+        dims = own.get(name) or model.DIMS.get(name, ())
+        if len(dims) != rank:
+            dims = tuple(f"{name}_dim_{k}" for k in range(rank))
+        variables[name] = ((*lead, *dims), array)
+    used = {d for dims, _ in variables.values() for d in dims}
+    coords = {d: (d, np.asarray(labels[d])) for d in labels if d in used}
+    sizes = {d: n for dims, array in variables.values() for d, n in zip(dims, array.shape, strict=True)}
+    return xr.Dataset(variables, coords={d: np.arange(sizes[d]) for d in lead if d in sizes} | coords)
+
+
+def parameter_table(draws: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+    """Summarise draws [chain, draw, ...] of every quantity, one row each, named as ``theta[3]``."""
+    import pandas as pd
+
+    from bayesexpr.posterior.diagnostics import convergence
+
+    names: list[str] = []
+    columns = []
+    for name, value in draws.items():
+        shape = value.shape[2:]
+        names += [name + (f"[{','.join(map(str, i))}]" if i else "") for i in np.ndindex(shape)]
+        columns.append(value.reshape(*value.shape[:2], -1))
+    flat = np.concatenate(columns, axis=2).astype(float)
+    found = convergence(flat)
+    low, middle, high = np.quantile(flat, (0.05, 0.5, 0.95), axis=(0, 1))
+    return pd.DataFrame(
+        {"mean": flat.mean(axis=(0, 1)), "sd": flat.std(axis=(0, 1)), "q5": low, "q50": middle, "q95": high}
+        | {"rhat": found.rhat, "ess_bulk": found.ess_bulk, "ess_tail": found.ess_tail},
+        index=names,
+    )
