@@ -1,12 +1,9 @@
 """How a column of the sample table enters the design: numeric scaling and the coding of levels.
 
-Over the cells of a term (all combinations of the levels of its categorical columns, each with the same
-weight) every
-function splits into mutually orthogonal parts W_U, one per subset U of the columns: what varies with the
-columns of U
-and has mean zero along each. A term codes the parts that no smaller term of the model covers, so that a
-design has full
-rank whenever every cell has a sample, with or without main effects beside an interaction.
+Over the cells of a term (all combinations of the levels of its categorical columns, each with the same weight)
+every function splits into mutually orthogonal parts W_U, one per subset U of the columns: what varies with the
+columns of U and has mean zero along each. A term codes the parts that no smaller term of the model covers, so that
+a design has full rank whenever every cell has a sample, with or without main effects beside an interaction.
 """
 
 from __future__ import annotations
@@ -89,8 +86,7 @@ class TermCoding:
 def sum_to_zero_basis(size: int) -> FloatArray:
     """Return a [size, size - 1] orthonormal basis of vectors that sum to zero, of Helmert type.
 
-    Column k sets entry k + 1 against the entries before it. Rows of any two entries are at distance
-    sqrt(2).
+    Column k sets entry k + 1 against the entries before it. Rows of any two entries are at distance sqrt(2).
     """
     return np.asarray(level_coding(size) * np.sqrt(2.0), dtype=np.float64)
 
@@ -126,8 +122,7 @@ def read_column(table: pd.DataFrame, name: str, as_categorical: bool) -> Categor
     if missing.any():
         samples = table.index[missing].astype(str)
         raise DesignError(
-            f"a column of the design must have a value for every sample; {name!r} has none for "
-            f"{listed(samples)}. "
+            f"a column of the design must have a value for every sample; {name!r} has none for {listed(samples)}. "
             "Fill it in, or leave the sample out of both tables."
         )
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
@@ -143,8 +138,7 @@ def read_column(table: pd.DataFrame, name: str, as_categorical: bool) -> Categor
         raise DesignError(f"levels of {name!r} must have different names; they are {listed(labels)}.")
     if len(labels) < 2:
         raise DesignError(
-            f"a column of the design must have at least two levels; {name!r} is {labels[0]!r} for every "
-            "sample. "
+            f"a column of the design must have at least two levels; {name!r} is {labels[0]!r} for every sample. "
             "Leave it out of the formula."
         )
     codes = np.array([position[value] for value in column], dtype=np.intp)
@@ -162,8 +156,8 @@ def _numeric(table: pd.DataFrame, name: str) -> Numeric:
     # A spread below the rounding error of the mean is no spread.
     if scale <= 1e-12 * max(1.0, abs(centre)):
         raise DesignError(
-            f"a numeric column of the design must vary; {name!r} is {centre:g} for every sample. "
-            "Leave it out of the formula."
+            f"a numeric column of the design must vary; {name!r} is {centre:g} for every sample. Leave it out of "
+            "the formula."
         )
     return Numeric(name, values, centre, scale)
 
@@ -177,17 +171,12 @@ def _label(value: object) -> str:
 def code_terms(terms: Sequence[tuple[str, ...]], columns: dict[str, Categorical | Numeric]) -> tuple[TermCoding, ...]:
     """Code every term of a model that has an intercept.
 
-    A single factor with L levels has L - 1 columns, its sum-to-zero basis over sqrt(2): the difference of
-    any two levels
-    is then a unit vector of coefficients, so that one prior serves every pair of levels. An interaction
-    multiplies such
-    columns. A factor of an interaction whose margin (the interaction without it) is absent from the model
-    is coded by one
-    indicator per level, so that the effect of the others is free in each of its levels. Where that would
-    repeat other
-    columns (an interaction without any main effect), the cells of the interaction are coded by an
-    orthonormal basis of
-    what is left, over sqrt(2).
+    A single factor with L levels has L - 1 columns, its sum-to-zero basis over sqrt(2): the difference of any two
+    levels is then a unit vector of coefficients, so that one prior serves every pair of levels. An interaction
+    multiplies such columns. A factor of an interaction whose margin (the interaction without it) is absent from the
+    model is coded by one indicator per level, so that the effect of the others is free in each of its levels. Where
+    that would repeat other columns (an interaction without any main effect), the cells of the interaction are coded
+    by an orthonormal basis of what is left, over sqrt(2).
 
     Parameters
     ----------

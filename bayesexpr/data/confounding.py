@@ -40,9 +40,8 @@ def check_estimable(
     if reason is None and n_columns + 1 > n_samples:
         parts = ", ".join(f"{coding.name!r} {len(coding.column_names)}" for coding in codings)
         reason = (
-            f"there are {n_columns + 1} coefficients (the intercept 1, {parts}) but only {n_samples} "
-            "samples. Use fewer "
-            "terms"
+            f"there are {n_columns + 1} coefficients (the intercept 1, {parts}) but only {n_samples} samples. Use "
+            "fewer terms"
         )
     if reason is None:
         reason = _dependent_terms(rows[rank:, 1:], codings)
@@ -87,13 +86,12 @@ def _confounded_factors(first: Categorical, second: Categorical) -> str | None:
             ]
             more = f", and so on for {len(said) - 4} more levels" if len(said) > 4 else ""
             return (
-                f"{start}{', '.join(said[:4])}{more}, so that `{one.name}` determines `{other.name}` and "
-                "their effects "
-                "cannot be told apart. Drop one of them from the formula"
+                f"{start}{', '.join(said[:4])}{more}, so that `{one.name}` determines `{other.name}` and their "
+                "effects cannot be told apart. Drop one of them from the formula"
             )
     said = [
-        f"{first.name} {listed([first.levels[i] for i in left])} occur only with "
-        f"{second.name} {listed([second.levels[i] for i in right])}"
+        f"{first.name} {listed([first.levels[i] for i in left])} occur only with {second.name} "
+        f"{listed([second.levels[i] for i in right])}"
         for left, right in groups[:4]
     ]
     return f"{start}{'; '.join(said)}, and nothing links these groups. Drop one of them from the formula"
@@ -121,9 +119,8 @@ def _same_line(first: Numeric, second: Numeric) -> str | None:
     if abs(correlation) < 1.0 - TOLERANCE:
         return None
     return (
-        f"`{first.name}` and `{second.name}` are confounded: one is the other up to origin and scale. "
-        "Drop one of them "
-        "from the formula"
+        f"`{first.name}` and `{second.name}` are confounded: one is the other up to origin and scale. Drop one of "
+        "them from the formula"
     )
 
 
@@ -133,9 +130,8 @@ def _constant_within(factor: Categorical, numeric: Numeric) -> str | None:
         if np.ptp(values) > TOLERANCE:
             return None
     return (
-        f"`{factor.name}` and `{numeric.name}` are confounded: all samples of a level of {factor.name} "
-        "have the same "
-        f"{numeric.name}, so that `{factor.name}` determines `{numeric.name}`. Drop one of them from the "
+        f"`{factor.name}` and `{numeric.name}` are confounded: all samples of a level of {factor.name} have the "
+        f"same {numeric.name}, so that `{factor.name}` determines `{numeric.name}`. Drop one of them from the "
         "formula"
     )
 
@@ -152,9 +148,8 @@ def _empty_cell(codings: Sequence[TermCoding]) -> str | None:
                     for factor, code in zip(coding.factors, cell, strict=True)
                 )
                 return (
-                    f"no sample has {where}, so that the interaction `{coding.name}` cannot be "
-                    "estimated. Drop it, or "
-                    "join the columns to one factor in the sample table"
+                    f"no sample has {where}, so that the interaction `{coding.name}` cannot be estimated. Drop it, "
+                    "or join the columns to one factor in the sample table"
                 )
     return None
 
@@ -170,7 +165,6 @@ def _dependent_terms(null: FloatArray, codings: Sequence[TermCoding]) -> str:
     if len(names) == 1:
         return f"the columns of {names[0]} determine each other. Drop it from the formula"
     return (
-        f"{', '.join(names[:-1])} and {names[-1]} are confounded: the columns of the last are determined "
-        "by the others. "
-        "Drop one of them from the formula"
+        f"{', '.join(names[:-1])} and {names[-1]} are confounded: the columns of the last are determined by the "
+        "others. Drop one of them from the formula"
     )

@@ -71,8 +71,7 @@ def make_contrast(
         fields = [str(field) for field in spec]
     if len(fields) != 3:
         raise DesignError(
-            "a contrast must be 'factor,level,reference', a numeric column or a coefficient; found "
-            f"{spec!r}. "
+            f"a contrast must be 'factor,level,reference', a numeric column or a coefficient; found {spec!r}. "
             f"{_what_exists(columns, coefficients)}"
         )
     return _difference(fields[0], fields[1], fields[2], codings, columns, coefficients)
@@ -106,8 +105,7 @@ def _difference(
     for name in (level, reference):
         if name not in column.levels:
             raise DesignError(
-                f"the levels of a contrast must occur in the samples; {factor!r} has "
-                f"{listed(column.levels, 20)}, "
+                f"the levels of a contrast must occur in the samples; {factor!r} has {listed(column.levels, 20)}, "
                 f"not {name!r}."
             )
     if level == reference:
@@ -177,8 +175,8 @@ def _contrast(name: str, weights: Sequence[FloatArray], label: str, description:
     joined = np.concatenate(list(weights))
     if not np.abs(joined).max() > 1e-12:
         raise DesignError(
-            f"a contrast must have a coefficient; {label!r} has weight zero on all of them. "
-            "Add its column to the formula, without the interaction."
+            f"a contrast must have a coefficient; {label!r} has weight zero on all of them. Add its column to the "
+            "formula, without the interaction."
         )
     joined.setflags(write=False)
     return Contrast(slug(name), joined, label, description)

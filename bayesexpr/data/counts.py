@@ -47,9 +47,8 @@ class CountData:
     Raises
     ------
     CountsError
-        An entry is negative, fractional, missing, infinite or huge; a name is repeated; a sample has no
-        count at all;
-        there are fewer than two samples or no gene; shapes disagree.
+        An entry is negative, fractional, missing, infinite or huge; a name is repeated; a sample has no count at
+        all; there are fewer than two samples or no gene; shapes disagree.
     """
 
     counts: IntArray
@@ -118,9 +117,8 @@ class CountData:
         Parameters
         ----------
         counts
-            genes x samples or samples x genes: which, is decided by matching the names of its index and
-            its columns to
-            the index of `samples`.
+            genes x samples or samples x genes: which, is decided by matching the names of its index and its columns
+            to the index of `samples`.
         samples
             Indexed by sample name; the order of samples is taken from here.
         lengths
@@ -191,8 +189,8 @@ def match_names(found: Sequence[str], wanted: Sequence[str], source: str = "the 
         if extra:
             parts.append(f"{listed(extra)} of {source} are not in the sample table")
         raise CountsError(
-            f"the samples of {source} and of the sample table must be the same; {'; '.join(parts)}. "
-            "Add or remove them on one side."
+            f"the samples of {source} and of the sample table must be the same; {'; '.join(parts)}. Add or remove "
+            "them on one side."
         )
     return np.array([position[name] for name in wanted], dtype=np.intp)
 
@@ -218,17 +216,14 @@ def match_samples(rows: Sequence[str], columns: Sequence[str], samples: Sequence
         both = [name for name in samples if name in set(columns) & set(rows)] or list(samples)
         raise CountsError(
             f"sample names must be either the columns or the rows of the count table; {in_columns} of "
-            f"{len(samples)} are "
-            f"columns and {in_rows} are rows (for example {listed(both, 2)}). Rename the genes or the "
-            "samples."
+            f"{len(samples)} are columns and {in_rows} are rows (for example {listed(both, 2)}). Rename the genes "
+            "or the samples."
         )
     if not in_columns and not in_rows:
         raise CountsError(
             "sample names must be the columns or the rows of the count table; the sample table has "
-            f"{listed(samples, 3)}, "
-            f"the columns are {listed(columns, 3)}, the rows {listed(rows, 3)}. The first column of the "
-            "sample table "
-            "must hold the sample names."
+            f"{listed(samples, 3)}, the columns are {listed(columns, 3)}, the rows {listed(rows, 3)}. The first "
+            "column of the sample table must hold the sample names."
         )
     return bool(in_columns), match_names(columns if in_columns else rows, samples)
 
@@ -237,9 +232,8 @@ def _checked_counts(values: ArrayLike, genes: tuple[str, ...], samples: tuple[st
     array = np.asarray(values)
     if array.shape != (len(samples), len(genes)):
         raise CountsError(
-            f"counts must be samples x genes; there are {len(samples)} sample and {len(genes)} gene "
-            "names but the array "
-            f"has shape {array.shape}."
+            f"counts must be samples x genes; there are {len(samples)} sample and {len(genes)} gene names but the "
+            f"array has shape {array.shape}."
         )
     if len(genes) < 1:
         raise CountsError("there must be at least one gene; the count table has none.")
@@ -262,8 +256,8 @@ def _checked_counts(values: ArrayLike, genes: tuple[str, ...], samples: tuple[st
         sample, gene = np.argwhere(bad)[0]
         raise CountsError(
             f"counts must be whole numbers from 0 to {LARGEST_COUNT}; gene {genes[gene]!r}, sample "
-            f"{samples[sample]!r} is "
-            f"{array[sample, gene]} ({bad.sum()} such {'entry' if bad.sum() == 1 else 'entries'}). {RAW}"
+            f"{samples[sample]!r} is {array[sample, gene]} ({bad.sum()} such "
+            f"{'entry' if bad.sum() == 1 else 'entries'}). {RAW}"
         )
     counts = np.array(array, dtype=np.int64, order="C")
     empty = ~counts.any(axis=1)
@@ -299,8 +293,7 @@ def _checked_lengths(values: ArrayLike, genes: tuple[str, ...], samples: tuple[s
     if bad.any():
         sample, gene = np.argwhere(bad)[0]
         raise CountsError(
-            f"effective lengths must be positive numbers; gene {genes[gene]!r}, sample "
-            f"{samples[sample]!r} is "
+            f"effective lengths must be positive numbers; gene {genes[gene]!r}, sample {samples[sample]!r} is "
             f"{lengths[sample, gene]} ({bad.sum()} such entries). Give the length in nucleotides."
         )
     return lengths

@@ -1,8 +1,7 @@
 """From a formula and a sample table to the columns of the linear predictor.
 
-The model has an intercept of its own for every gene, so that the design matrix has none. How columns are
-coded, and why,
-is told in `bayesexpr.data.coding`.
+The model has an intercept of its own for every gene, so that the design matrix has none. How columns are coded, and
+why, is told in `bayesexpr.data.coding`.
 """
 
 from __future__ import annotations
@@ -100,10 +99,10 @@ class Design:
         Parameters
         ----------
         spec
-            ``"factor,level,reference"`` or the three as a tuple: the difference of two levels, averaged with
-            equal weight over the levels of the factors it interacts with, numeric columns at their means. Or
-            the name of a numeric column: the change per unit of it. Or the name of a coefficient, or a mapping
-            of coefficients to weights.
+            ``"factor,level,reference"`` or the three as a tuple: the difference of two levels, averaged with equal
+            weight over the levels of the factors it interacts with, numeric columns at their means. Or the name of
+            a numeric column: the change per unit of it. Or the name of a coefficient, or a mapping of coefficients
+            to weights.
 
         Raises
         ------
@@ -115,10 +114,8 @@ class Design:
     def partitions(self) -> Partitions:
         """Return the components of the exact-zero spike on the tested term.
 
-        A factor has one per way in which its levels can share their expression (two levels: 2, three: 5,
-        four: 15; with
-        more: nothing changed, each level against the rest, all free); any other term has two, null and
-        full.
+        A factor has one per way in which its levels can share their expression (two levels: 2, three: 5, four: 15;
+        with more: nothing changed, each level against the rest, all free); any other term has two, null and full.
         """
         column = self.columns.get(self.tested)
         if isinstance(column, Categorical):
@@ -134,18 +131,16 @@ def build_design(formula: str, sample_table: pd.DataFrame, tested: str | None = 
     formula
         Such as ``~ batch + condition``; `bayesexpr.data.formula` has its grammar. It is never evaluated.
     sample_table
-        Indexed by sample. Text, booleans and pandas categories are factors, numbers are numeric;
-        ``C(name)`` makes a
-        factor of a numeric column. Levels are ordered as pandas categories are, or else sorted.
+        Indexed by sample. Text, booleans and pandas categories are factors, numbers are numeric; ``C(name)`` makes
+        a factor of a numeric column. Levels are ordered as pandas categories are, or else sorted.
     tested
         Term of interest; by default the last term of the formula, as in DESeq2.
 
     Raises
     ------
     DesignError
-        The formula is not of the grammar or names no column; a value is missing; a column is constant; two
-        columns are
-        confounded; there are more coefficients than samples; `tested` is not a term.
+        The formula is not of the grammar or names no column; a value is missing; a column is constant; two columns
+        are confounded; there are more coefficients than samples; `tested` is not a term.
 
     Warns
     -----
@@ -161,9 +156,8 @@ def build_design(formula: str, sample_table: pd.DataFrame, tested: str | None = 
     check_estimable(matrix, codings, table)
     if matrix.shape[1] + 1 == n_samples:
         text = (
-            f"the design has {n_samples} coefficients with the intercept for {n_samples} samples: no "
-            "sample is left to "
-            "learn the dispersion from, which then rests on its prior and on the other genes' trend."
+            f"the design has {n_samples} coefficients with the intercept for {n_samples} samples: no sample is "
+            "left to learn the dispersion from, which then rests on its prior and on the other genes' trend."
         )
         warnings.warn(text, UserWarning, stacklevel=2)
         notes.append(text)
@@ -202,22 +196,19 @@ def _notes(formula: Formula, columns: dict[str, Categorical | Numeric]) -> list[
     if not formula.intercept:
         if not any(all(isinstance(columns[name], Categorical) for name in term) for term in formula.terms):
             raise DesignError(
-                f"a model of expression must have an intercept; {formula.text!r} takes it away and has "
-                "only numeric "
-                "terms. Leave out the 0 or -1."
+                f"a model of expression must have an intercept; {formula.text!r} takes it away and has only "
+                "numeric terms. Leave out the 0 or -1."
             )
         notes.append(
-            "Every gene has an intercept of its own; without one in the formula the model is the same, "
-            "and contrasts "
-            "are asked for in the same way."
+            "Every gene has an intercept of its own; without one in the formula the model is the same, and "
+            "contrasts are asked for in the same way."
         )
     for name, column in columns.items():
         if isinstance(column, Numeric):
             distinct = np.unique(column.values)
             if len(distinct) > 2 and 2 * len(distinct) <= len(column.values) and (distinct % 1 == 0).all():
                 notes.append(
-                    f"`{name}` is numeric, so that its effect is a straight line; write C({name}) to "
-                    "treat its "
+                    f"`{name}` is numeric, so that its effect is a straight line; write C({name}) to treat its "
                     f"{len(distinct)} values as levels."
                 )
     return notes

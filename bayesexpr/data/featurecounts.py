@@ -34,8 +34,8 @@ def read_featurecounts(table: Table, samples: Sequence[str] | None) -> FoundCoun
         As read.
     samples
         Sample names to match the paths of the alignment files with: the file name without folder and extension, the
-        file
-        name up to a dot, dash, underscore or ``Aligned``, or a folder of the path. None takes the stems of the files.
+        file name up to a dot, dash, underscore or ``Aligned``, or a folder of the path. None takes the stems of the
+        files.
 
     Raises
     ------

@@ -9,11 +9,9 @@
     atom    = name | quoted | "C(" (name | quoted) ")" | "0" | "1" | "(" sum ")"
     quoted  = "`any text`" | 'Q("any text")'
 
-A formula is read with this grammar and never evaluated: whatever else it holds, a function call among
-them, is an error.
-`*` and `:` have their usual meaning (``a * b`` is ``a + b + a:b``), `-` takes terms away, and terms are
-ordered by the
-number of their factors, then as written.
+A formula is read with this grammar and never evaluated: whatever else it holds, a function call among them, is an
+error. `*` and `:` have their usual meaning (``a * b`` is ``a + b + a:b``), `-` takes terms away, and terms are
+ordered by the number of their factors, then as written.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ DEEPEST = 50  # nested parentheses
 MOST_TERMS = 500
 
 GRAMMAR = (
-    "A formula may hold column names, + - : * ( ) 0 1, C(name) for a column to be treated as "
-    "categorical, and `any name` "
+    "A formula may hold column names, + - : * ( ) 0 1, C(name) for a column to be treated as categorical, and "
+    "`any name` "
     'or Q("any name") for a name with other characters.'
 )
 

@@ -1,8 +1,7 @@
 """Names of genes and samples: what makes a name usable, and when two names are the same.
 
-Two names that print alike (they differ in surrounding blanks, in Unicode normal form or in invisible
-characters) are
-one name typed twice; two that differ in case are two, since gene symbols do.
+Two names that print alike (they differ in surrounding blanks, in Unicode normal form or in invisible characters)
+are one name typed twice; two that differ in case are two, since gene symbols do.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ def checked_names(names: Sequence[object], kind: str, source: str = "") -> tuple
     Raises
     ------
     CountsError
-        A name is empty, too long, holds a control character, or occurs twice (also when two differ only in
-        blanks,
+        A name is empty, too long, holds a control character, or occurs twice (also when two differ only in blanks,
         Unicode normal form or invisible characters).
     """
     where = f" in {source}" if source else ""
@@ -57,9 +55,8 @@ def checked_names(names: Sequence[object], kind: str, source: str = "") -> tuple
         for position, name in enumerate(result, start=1):
             if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in name):
                 raise CountsError(
-                    f"{kind} names must be printable; {kind} {position}{where} is {name[:80]!r}, which "
-                    "holds a control "
-                    "character. Rename it."
+                    f"{kind} names must be printable; {kind} {position}{where} is {name[:80]!r}, which holds a "
+                    "control character. Rename it."
                 )
     seen: dict[str, str] = {}
     for position, (given, name) in enumerate(zip(names, result, strict=True), start=1):
@@ -67,8 +64,7 @@ def checked_names(names: Sequence[object], kind: str, source: str = "") -> tuple
             raise CountsError(f"{kind} names must not be empty; {kind} {position}{where} has none. Give it one.")
         if len(name) > LONGEST:
             raise CountsError(
-                f"{kind} names must have at most {LONGEST} characters; {kind} {position}{where} has "
-                f"{len(name)}: "
+                f"{kind} names must have at most {LONGEST} characters; {kind} {position}{where} has {len(name)}: "
                 f"{name[:40]!r}... Is the separator right?"
             )
         key = name if name.isascii() else canonical(name)
@@ -80,9 +76,8 @@ def checked_names(names: Sequence[object], kind: str, source: str = "") -> tuple
                     f"{kind} names must be unique; {name!r} occurs {repeats} times{where}. Rename or merge them."
                 )
             raise CountsError(
-                f"{kind} names must be unique; {first!r} and {str(given)!r}{where} differ only in "
-                "blanks, Unicode form or "
-                "invisible characters. Rename or merge them."
+                f"{kind} names must be unique; {first!r} and {str(given)!r}{where} differ only in blanks, Unicode "
+                "form or invisible characters. Rename or merge them."
             )
         seen[key] = str(given)
     return result

@@ -26,8 +26,8 @@ def effective_length(length: ArrayLike, fragment: float) -> FloatArray:
 def effective_length_distribution(length: ArrayLike, probabilities: ArrayLike) -> FloatArray:
     """Return the expected number of start positions when fragment lengths vary.
 
-    Only fragments that fit in the transcript can come from it: for a transcript of length l,
-    ``sum_f p(f) (l - f + 1) / sum_f p(f)`` over f <= l. Where no fragment fits, 0.
+    Only fragments that fit in the transcript can come from it: for a transcript of length l, ``sum_f p(f) (l - f +
+    1) / sum_f p(f)`` over f <= l. Where no fragment fits, 0.
 
     Parameters
     ----------
@@ -57,9 +57,8 @@ def effective_length_distribution(length: ArrayLike, probabilities: ArrayLike) -
 def log_offset(lengths: ArrayLike) -> FloatArray:
     """Return natural-log offsets of effective lengths, with mean zero within each gene.
 
-    The length of a gene in itself is left to its intercept, so that exp(intercept) is the expected count in a sample
-    of
-    average length and size; what remains is how the length differs between samples.
+    The length of a gene in itself is left to its intercept, so that exp(intercept) is the expected count in a
+    sample of average length and size; what remains is how the length differs between samples.
 
     Parameters
     ----------

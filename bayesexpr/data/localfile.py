@@ -43,9 +43,8 @@ def read_bytes(path: str | Path) -> bytes:
     Raises
     ------
     CountsError
-        It is not a readable regular file; it is empty; it is named ``.gz`` but is not gzip, is cut short or damaged;
-        or
-        it is larger than 4 GiB, or a compression bomb.
+        It is not a readable regular file; it is empty; it is named ``.gz`` but is not gzip, is cut short or
+        damaged; or it is larger than 4 GiB, or a compression bomb.
     """
     found = local_path(path)
     if not found.is_file():
@@ -54,9 +53,8 @@ def read_bytes(path: str | Path) -> bytes:
         size = found.stat().st_size
         if size > LARGEST:
             raise CountsError(
-                f"a table must have at most {LARGEST >> 30} GiB; {str(path)!r} has {size / 2**30:.1f}. Use .h5ad or "
-                "a 10x "
-                "folder."
+                f"a table must have at most {LARGEST >> 30} GiB; {str(path)!r} has {size / 2**30:.1f}. Use .h5ad "
+                "or a 10x folder."
             )
         with found.open("rb") as file:
             compressed = file.read(2) == _GZIP
@@ -82,9 +80,8 @@ def _decompressed(path: Path, size: int) -> bytes:
             if length > LARGEST or (length > BOMB_SIZE and length > BOMB_RATIO * size):
                 raise CountsError(
                     f"compressed input must unpack to at most {LARGEST >> 30} GiB, and {BOMB_RATIO}-fold above 1 "
-                    "GiB; "
-                    f"{str(path)!r} does not ({size} bytes give more than {length}). Unpack it yourself if you "
-                    "trust it."
+                    f"GiB; {str(path)!r} does not ({size} bytes give more than {length}). Unpack it yourself if "
+                    "you trust it."
                 )
     return b"".join(chunks)
 
@@ -107,8 +104,7 @@ def read_text(path: str | Path) -> str:
         line = data.count(b"\n", 0, zero) + 1
         raise CountsError(
             f"text must not hold NUL bytes; {str(path)!r} has one on line {line}. It is binary, UTF-16 or damaged: "
-            "save it "
-            "as UTF-8 text."
+            "save it as UTF-8 text."
         )
     try:
         text = data.decode("utf-8-sig")

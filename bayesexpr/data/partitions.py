@@ -46,8 +46,7 @@ def set_partitions(size: int) -> Iterator[tuple[int, ...]]:
 def level_partitions(levels: Sequence[str]) -> Partitions:
     """Return the components for a factor in its sum-to-zero coding.
 
-    All set partitions of up to four levels; above, nothing changed, each level against the rest, and all
-    free.
+    All set partitions of up to four levels; above, nothing changed, each level against the rest, and all free.
     """
     size = len(levels)
     if size == 2:

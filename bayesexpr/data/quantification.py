@@ -2,8 +2,7 @@
 
 Estimated transcript counts are summed to genes; the effective length of a gene in a sample is the mean over its
 transcripts weighted by their TPM (Soneson, Love and Robinson 2015, *F1000Research* 4:1521), so that a switch of
-isoforms
-is not taken for a change of expression.
+isoforms is not taken for a change of expression.
 """
 
 from __future__ import annotations
@@ -123,8 +122,8 @@ def _gene_of(transcripts: Sequence[str], table: Table) -> list[str]:
     missing = [transcript for transcript in transcripts if transcript not in genes]
     if missing:
         raise CountsError(
-            f"every transcript must have a gene in {table.path}; {listed(missing)} have none. "
-            "Do the names differ by a version such as '.2'?"
+            f"every transcript must have a gene in {table.path}; {listed(missing)} have none. Do the names differ "
+            "by a version such as '.2'?"
         )
     return [genes[transcript] for transcript in transcripts]
 
@@ -146,9 +145,8 @@ def summarise(quantified: Quantified, gene_of: Sequence[str]) -> tuple[tuple[str
     counts
         [S, G] sums.
     lengths
-        [S, G] means of effective lengths weighted by TPM. Where a gene has no abundance in a sample: the
-        geometric mean of its other samples; where it has none anywhere, the plain mean over its transcripts and
-        all samples.
+        [S, G] means of effective lengths weighted by TPM. Where a gene has no abundance in a sample: the geometric
+        mean of its other samples; where it has none anywhere, the plain mean over its transcripts and all samples.
     """
     genes = checked_names(list(dict.fromkeys(gene_of)), "gene", "the transcript-to-gene table")
     position = {gene: index for index, gene in enumerate(dict.fromkeys(gene_of))}

@@ -12,6 +12,7 @@ from ..errors import CountsError
 from .counts import CountData, match_names, match_samples
 from .featurecounts import is_featurecounts, read_featurecounts
 from .found import FoundCounts
+from .h5ad import read_h5ad
 from .identifiers import checked_names, listed
 from .localfile import local_path
 from .quantification import quantification_files, read_quantifications
@@ -38,13 +39,11 @@ def read_counts(
     ----------
     path
         A CSV or TSV file (also ``.gz``), genes x samples or samples x genes; a featureCounts table; a ``.h5ad``
-        file; a
-        folder of STAR's ``*ReadsPerGene.out.tab``; a 10x folder; or a folder that holds one salmon or kallisto folder
-        per sample.
+        file; a folder of STAR's ``*ReadsPerGene.out.tab``; a 10x folder; or a folder that holds one salmon or
+        kallisto folder per sample.
     samples
         Sample table: a CSV or TSV file whose first column is the sample name, or a data frame indexed by it. Its
-        order is
-        that of the result. Only sources that tell samples from genes by themselves can do without.
+        order is that of the result. Only sources that tell samples from genes by themselves can do without.
     lengths
         Table of effective lengths: the gene, and either one column or one per sample. Replaces what the source has.
     tx2gene
@@ -62,13 +61,13 @@ def read_counts(
     Raises
     ------
     CountsError
-        The file is not of a supported kind or is damaged, an entry is not a count, or names do not match; the message
-        names the line, gene or sample.
+        The file is not of a supported kind or is damaged, an entry is not a count, or names do not match; the
+        message names the line, gene or sample.
     """
     found_path = local_path(path)
     table = samples if samples is None or isinstance(samples, pd.DataFrame) else read_samples(samples)
     if found_path.suffix == ".h5ad":
-        data = _read_h5ad(found_path, table, layer)
+        data = read_h5ad(found_path, table, layer)
     else:
         is_folder = found_path.is_dir()
         found = _read_folder(found_path, tx2gene, strand) if is_folder else _read_file(path, table)
@@ -88,8 +87,7 @@ def _read_folder(folder: Path, tx2gene: str | Path | None, strand: str) -> Found
         return read_quantifications(folder, tx2gene)
     raise CountsError(
         "a folder of counts must hold matrix.mtx (10x), *ReadsPerGene.out.tab (STAR), or a folder per sample with "
-        "quant.sf "
-        f"(salmon) or abundance.tsv (kallisto); {str(folder)!r} holds "
+        f"quant.sf (salmon) or abundance.tsv (kallisto); {str(folder)!r} holds "
         f"{listed(sorted(path.name for path in folder.iterdir()))}."
     )
 
@@ -132,21 +130,6 @@ def _matched(found: FoundCounts, samples: pd.DataFrame | None) -> CountData:
     return CountData(found.counts[order], found.genes, names, table, lengths)
 
 
-def _read_h5ad(path: Path, samples: pd.DataFrame | None, layer: str | None) -> CountData:
-    try:
-        import anndata
-    except ImportError:
-        raise CountsError(
-            f"reading {str(path)!r} needs the anndata package. Install it: pip install 'bayesexpr[h5ad]'."
-        ) from None
-    try:
-        adata = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CountsError(f"{str(path)!r} must be an AnnData file; it is not or is damaged ({reason}).") from None
-    return CountData.from_anndata(adata, layer, samples)
-
-
 def read_lengths(path: str | Path, genes: tuple[str, ...], samples: tuple[str, ...]) -> FloatArray:
     """Read effective lengths in nucleotides: a column for all samples, or one per sample.
 
@@ -176,9 +159,8 @@ def read_lengths(path: str | Path, genes: tuple[str, ...], samples: tuple[str, .
         missing = [name for name in samples if name not in titles[1:]]
         if missing:
             raise CountsError(
-                f"a table of lengths must have one column, or one per sample; {table.path} has {listed(titles[1:])} "
-                "and "
-                f"none for {listed(missing)}. Keep the gene and one column."
+                f"a table of lengths must have one column, or one per sample; {table.path} has "
+                f"{listed(titles[1:])} and none for {listed(missing)}. Keep the gene and one column."
             )
         columns = [titles.index(name, 1) for name in samples]
     position = {name: row for row, name in enumerate(names)}
@@ -191,8 +173,7 @@ def read_lengths(path: str | Path, genes: tuple[str, ...], samples: tuple[str, .
         row = int(np.argmax(bad.any(axis=1)))
         raise CountsError(
             f"lengths must be positive; gene {names[row]!r} is {values[row][bad[row]][0]:g} (line "
-            f"{table.lines[row]} of "
-            f"{table.path}; {int(bad.any(axis=1).sum())} such genes)."
+            f"{table.lines[row]} of {table.path}; {int(bad.any(axis=1).sum())} such genes)."
         )
     chosen = values[:, np.searchsorted(sorted(set(columns)), columns)]
     return np.ascontiguousarray(chosen[[position[gene] for gene in genes]].T)

@@ -16,9 +16,8 @@ def read_samples(path: str | Path) -> pd.DataFrame:
     """Read a sample table, CSV or TSV (also ``.gz``); its first column is the sample name.
 
     A column is numeric (float, or int where all are whole) if each of its values is a plain decimal number, and
-    categorical with sorted levels if not. Empty fields and NA are missing values, which only matter in a column that
-    a
-    design names.
+    categorical with sorted levels if not. Empty fields and NA are missing values, which only matter in a column
+    that a design names.
 
     Returns
     -------

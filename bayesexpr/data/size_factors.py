@@ -1,8 +1,7 @@
 """Size factors: how deeply each sample was sequenced, relative to the others.
 
 A size factor multiplies the expected counts of a sample. All methods return them with geometric mean 1 and ignore
-genes
-without any count.
+genes without any count.
 """
 
 from __future__ import annotations
@@ -24,11 +23,9 @@ FloatArray = NDArray[np.float64]
 def median_of_ratios(counts: ArrayLike) -> FloatArray:
     """Return the median over genes of a sample's ratio to the geometric mean of all samples.
 
-    Anders and Huber (2010), *Genome Biology* 11:R106. Only genes with a count in every sample have a geometric mean.
-    Where
-    there is none (sparse data), the positive counts of a gene stand for it: the S-th root of their product, S being
-    the
-    number of all samples, and each sample's median is over the genes that it counts.
+    Anders and Huber (2010), *Genome Biology* 11:R106. Only genes with a count in every sample have a geometric
+    mean. Where there is none (sparse data), the positive counts of a gene stand for it: the S-th root of their
+    product, S being the number of all samples, and each sample's median is over the genes that it counts.
 
     Parameters
     ----------
@@ -54,11 +51,10 @@ def median_of_ratios(counts: ArrayLike) -> FloatArray:
 def tmm(counts: ArrayLike, trim_ratio: float = 0.3, trim_abundance: float = 0.05) -> FloatArray:
     """Return library sizes times the trimmed mean of M-values against a reference sample.
 
-    Robinson and Oshlack (2010), *Genome Biology* 11:R25. The reference is the sample whose upper quartile of relative
-    counts is nearest the mean of all. Of the genes counted in both, M = log2 ratio and A = mean log2 of the relative
-    counts; the extreme 30 % of M and 5 % of A on either side are left out, and the mean of M is weighted by the
-    inverse of
-    its delta-method variance under binomial sampling.
+    Robinson and Oshlack (2010), *Genome Biology* 11:R25. The reference is the sample whose upper quartile of
+    relative counts is nearest the mean of all. Of the genes counted in both, M = log2 ratio and A = mean log2 of
+    the relative counts; the extreme 30 % of M and 5 % of A on either side are left out, and the mean of M is
+    weighted by the inverse of its delta-method variance under binomial sampling.
 
     Parameters
     ----------
@@ -162,8 +158,7 @@ def spike_in(counts: ArrayLike, mask: ArrayLike) -> FloatArray:
     """Return total counts of the spiked standards, added in the same amount to every sample.
 
     Under Poisson sampling the total is the maximum-likelihood estimate. Standards whose amount differs between
-    samples (the
-    two ERCC mixes) must be left out of the mask.
+    samples (the two ERCC mixes) must be left out of the mask.
 
     Parameters
     ----------
@@ -187,8 +182,7 @@ def spike_in(counts: ArrayLike, mask: ArrayLike) -> FloatArray:
     if standards.shape != (values.shape[1],) or not standards.any():
         raise CountsError(
             f"the mask of spike-ins must mark at least one of {values.shape[1]} genes; it has shape "
-            f"{standards.shape} and "
-            f"marks {int(standards.sum())}."
+            f"{standards.shape} and marks {int(standards.sum())}."
         )
     totals = values[:, standards].sum(axis=1)
     if not (totals > 0).all():
@@ -219,8 +213,8 @@ def size_factors(
     method
         ``median_of_ratios``, ``tmm``, ``upper_quartile`` or ``total``.
     log_offset
-        [S, G] natural-log offsets that the model has besides (`bayesexpr.data.lengths.log_offset`); they are taken out
-        of the counts first, so that differences in length are not counted twice.
+        [S, G] natural-log offsets that the model has besides (`bayesexpr.data.lengths.log_offset`); they are taken
+        out of the counts first, so that differences in length are not counted twice.
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Folders of STAR's ``--quantMode GeneCounts``: one ``*ReadsPerGene.out.tab`` per sample.
 
-Columns: gene, then reads counted as unstranded, with the first read on the RNA's strand, and with the second read on
-it.
-The first four rows are reads counted to no gene.
+Columns: gene, then reads counted as unstranded, with the first read on the RNA's strand, and with the second read
+on it. The first four rows are reads counted to no gene.
 """
 
 from __future__ import annotations

@@ -143,8 +143,7 @@ def read_table(path: str | Path) -> Table:
     """Read a CSV or TSV file (also ``.gz``): tab, comma or semicolon, whichever its first line has.
 
     Leading comment lines (``# ...``) and empty lines are skipped. A header one field shorter than the rows, as R
-    writes
-    it, lacks the title of the names.
+    writes it, lacks the title of the names.
 
     Raises
     ------

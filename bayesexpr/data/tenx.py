@@ -35,8 +35,7 @@ def read_tenx(folder: Path) -> FoundCounts:
     if matrix is None or features is None or barcodes is None:
         raise CountsError(
             f"a 10x folder must hold matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv (also .gz); {folder} "
-            "holds "
-            f"{sorted(path.name for path in folder.iterdir())}."
+            f"holds {sorted(path.name for path in folder.iterdir())}."
         )
     genes = checked_names(_first_fields(features), "gene", str(features))
     cells = checked_names(_first_fields(barcodes), "sample", str(barcodes))
@@ -55,8 +54,7 @@ def read_tenx(folder: Path) -> FoundCounts:
     if bad.any():
         raise CountsError(
             f"counts must be whole numbers from 0 to {LARGEST_COUNT}; {matrix} has {values[bad][0]} "
-            f"({int(bad.sum())} such "
-            f"entries). {RAW}"
+            f"({int(bad.sum())} such entries). {RAW}"
         )
     dense = sparse.toarray() if hasattr(sparse, "toarray") else np.asarray(sparse)
     return FoundCounts(dense.T.astype(np.int64), genes, cells, None, str(folder))

@@ -104,10 +104,26 @@ def test_a_balanced_indicator_is_coded_as_a_factor() -> None:
 
 @pytest.mark.parametrize(
     "formula",
-    ["~ cell + dex", "~ cell*dex", "~ cell:dex", "~ cell + cell:dex", "~ dex + cell:dex", "~ 0 + cell:dex", "~ dex*cell*t",
-     "~ cell:dex:t", "~ cell + cell:dex:t", "~ cell:dex + cell:t", "~ cell*dex + t", "~ cell:age", "~ age + cell:age",
-     "~ cell*age", "~ dex:age + cell", "~ age*w", "~ cell + dex + age:w"],
-)  # fmt: skip
+    [
+        "~ cell + dex",
+        "~ cell*dex",
+        "~ cell:dex",
+        "~ cell + cell:dex",
+        "~ dex + cell:dex",
+        "~ 0 + cell:dex",
+        "~ dex*cell*t",
+        "~ cell:dex:t",
+        "~ cell + cell:dex:t",
+        "~ cell:dex + cell:t",
+        "~ cell*dex + t",
+        "~ cell:age",
+        "~ age + cell:age",
+        "~ cell*age",
+        "~ dex:age + cell",
+        "~ age*w",
+        "~ cell + dex + age:w",
+    ],
+)
 def test_spans_the_model_of_the_formula(formula: str) -> None:
     """The columns and the intercept span what formulaic's matrix spans, with no column too many."""
     from formulaic import model_matrix
