@@ -18,6 +18,7 @@ GROUPS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = ("o", "^", "s", "D", "v", "P")
 
 MANY = 1500  # points beyond which a cloud is rasterised
+_LABEL_SIZE = 7.5
 _NAME = 22  # characters of a name that are drawn
 
 
@@ -42,17 +43,38 @@ def cloud(ax: Axes, x: ArrayLike, y: ArrayLike, color: str, label: str, marker: 
     )
 
 
-def write(ax: Axes, name: object, place: Sequence[float] | NDArray[Any], offset: tuple[int, int]) -> None:
-    """Write a name beside a point."""
+def write(
+    ax: Axes, name: object, place: Sequence[float] | NDArray[Any], offset: tuple[int, int] = (4, 3), align: str = "left"
+) -> None:
+    """Write a name beside a point; `offset` in points."""
     ax.annotate(
         plain(name),
         (place[0], place[1]),
         offset,
         textcoords="offset points",
-        fontsize=7.5,
+        horizontalalignment=align,
+        fontsize=_LABEL_SIZE,
         color=INK,
         parse_math=False,
     )
+
+
+def write_apart(ax: Axes, names: Sequence[object] | NDArray[Any], x: ArrayLike, y: ArrayLike) -> None:
+    """Write names beside points, the first ones first; one that would lie on another is left out."""
+    figure = ax.figure.get_figure(root=True)
+    inches = figure.get_size_inches() if figure else np.array([5.0, 4.0])
+    size = 72 * inches * ax.get_position().size  # of the axes, in points, before the layout is made: near enough
+    places = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack((x, y)))) * size
+    taken: list[tuple[float, float, float, float]] = []
+    for name, place, point in zip(names, places, np.column_stack((x, y)), strict=True):
+        width, height = 0.62 * _LABEL_SIZE * len(plain(name)), 1.15 * _LABEL_SIZE
+        for align in ("left", "right") if place[0] + width < size[0] else ("right",):
+            left = place[0] + 4 if align == "left" else place[0] - 4 - width
+            box = (left, place[1] + 3, left + width, place[1] + 3 + height)
+            if left >= 0 and all(box[2] < b[0] or b[2] < box[0] or box[3] < b[1] or b[3] < box[1] for b in taken):
+                taken.append(box)
+                write(ax, name, point, (4 if align == "left" else -4, 3), align)
+                break
 
 
 def group_members(groups: Sequence[str] | None, size: int) -> list[tuple[str, NDArray[np.intp]]]:
@@ -92,8 +114,9 @@ def finish(ax: Axes, x_label: str, y_label: str) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(6))
 
 
-def legend(ax: Axes) -> None:
-    """Add a legend whose texts are not read as formulas."""
-    box = ax.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", loc="best", markerscale=1.6)
+def legend(ax: Axes, *, above: bool = False, marker_scale: float = 1.6) -> None:
+    """Add a legend whose texts are not read as formulas, inside the axes where there is room or above them."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3} if above else {"loc": "best"}
+    box = ax.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", markerscale=marker_scale, **place)
     for text in box.get_texts():
         text.set_parse_math(False)

@@ -35,6 +35,7 @@ from bayesexpr.drawing import (
     plain,
     tick_names,
     write,
+    write_apart,
 )
 
 
@@ -58,7 +59,8 @@ def plot_ma(table: pd.DataFrame, *, level: float = 0.05, label: int = 8, ax: Axe
     _called_clouds(ax, x, y, called, y > 0, level)
     ax.axhline(0, color=INK, linewidth=0.8)
     log_axis(ax, "x")
-    _name_points(ax, shown["gene"], x, y, _largest(np.abs(y), called, label))
+    rows = _largest(np.abs(y), called, label)
+    write_apart(ax, shown["gene"].to_numpy()[rows], x[rows], y[rows])
     finish(ax, "mean of normalised counts", "log2 fold change (posterior mean)")
     legend(ax)
     return ax
@@ -87,7 +89,8 @@ def plot_volcano(
     x, height = shown["log2FoldChange"].to_numpy(), -np.log10(shown[y].to_numpy())
     _called_clouds(ax, x, height, called, x > 0, level)
     ax.axvline(0, color=INK, linewidth=0.8)
-    _name_points(ax, shown["gene"], x, height, _largest(np.abs(x), called, label))
+    rows = _largest(np.abs(x), called, label)
+    write_apart(ax, shown["gene"].to_numpy()[rows], x[rows], height[rows])
     words = {"svalue": "s-value", "qvalue": "q-value"}.get(y, y)
     finish(ax, "log2 fold change (posterior mean)", f"-log10 {words}")
     legend(ax)
@@ -182,7 +185,7 @@ def plot_library_sizes(
     ax.invert_yaxis()
     finish(ax, "library size (million counts)", "")
     if groups is not None:
-        legend(ax)
+        legend(ax, above=True)
     return ax
 
 
@@ -211,7 +214,7 @@ def plot_pca(
     parts = [100 * share[i] if i < len(share) else 0.0 for i in (0, 1)]
     finish(ax, f"component 1 ({parts[0]:.0f} % of variance)", f"component 2 ({parts[1]:.0f} % of variance)")
     if groups is not None:
-        legend(ax)
+        legend(ax, marker_scale=1)
     return ax
 
 
@@ -263,7 +266,7 @@ def plot_top_genes(
     left.set_ylim(len(table) - 0.4, -0.6)
     finish(left, "normalised count + 0.5", "")
     if groups is not None:
-        legend(left)
+        legend(left, above=True)
     for mean, low, high, color, marker, shift, words in (
         ("log2FoldChange", "ci_lower", "ci_upper", INK, "o", -0.1, "averaged"),
         ("lfc_if_changed", "lfc_if_changed_lower", "lfc_if_changed_upper", VERMILLION, "D", 0.14, "if changed"),
@@ -273,7 +276,7 @@ def plot_top_genes(
     right.axvline(0, color=GREY, linewidth=0.8)
     right.tick_params(labelleft=False)
     finish(right, "log2 fold change, with interval", "")
-    legend(right)
+    legend(right, above=True, marker_scale=1)
     return np.array([left, right], dtype=object)
 
 
@@ -350,9 +353,3 @@ def _called_clouds(
 def _largest(size: NDArray[np.float64], eligible: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
     chosen = np.flatnonzero(eligible)
     return chosen[np.argsort(-size[chosen], kind="stable")[:count]]
-
-
-def _name_points(ax: Axes, genes: pd.Series, x: ArrayLike, y: ArrayLike, rows: NDArray[np.intp]) -> None:
-    xs, ys, names = np.asarray(x), np.asarray(y), genes.to_numpy()
-    for row in rows:
-        write(ax, names[row], (xs[row], ys[row]), (4, 3))
