@@ -73,6 +73,11 @@ class TermCoding:
     cells: FloatArray
     column_names: tuple[str, ...]
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of its columns of the sample table."""
+        return frozenset({factor.name for factor in self.factors} | {numeric.name for numeric in self.numerics})
+
     def columns(self, n_samples: int) -> FloatArray:
         """Return the [S, m] columns of the design matrix."""
         result = np.ones((n_samples, 1))
@@ -153,8 +158,8 @@ def _numeric(table: pd.DataFrame, name: str) -> Numeric:
         raise DesignError(f"a numeric column of the design must be finite; {name!r} is not for {listed(samples)}.")
     centre = float(values.mean())
     scale = 2.0 * float(values.std())
-    # A spread below the rounding error of the mean is no spread.
-    if scale <= 1e-12 * max(1.0, abs(centre)):
+    # A spread below the rounding error of the values is no spread.
+    if scale <= 1e-12 * np.abs(values).max():
         raise DesignError(
             f"a numeric column of the design must vary; {name!r} is {centre:g} for every sample. Leave it out of "
             "the formula."

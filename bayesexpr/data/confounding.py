@@ -32,7 +32,7 @@ def check_estimable(
     """
     n_samples, n_columns = matrix.shape
     full = np.column_stack([np.ones(n_samples), matrix])
-    _, singular, rows = np.linalg.svd(full)
+    _, singular, rows = np.linalg.svd(full, full_matrices=False)
     rank = int((singular > TOLERANCE * singular[0]).sum())
     if rank == n_columns + 1:
         return

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CountsError
-from .identifiers import checked_names, listed
+from .identifiers import canonical, checked_names, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,10 +178,10 @@ def match_names(found: Sequence[str], wanted: Sequence[str], source: str = "the 
     CountsError
         A name is in one of the two only; the message lists them.
     """
-    position = {name: index for index, name in enumerate(found)}
-    missing = [name for name in wanted if name not in position]
-    known = set(wanted)
-    extra = [name for name in found if name not in known]
+    position = {canonical(name): index for index, name in enumerate(found)}
+    missing = [name for name in wanted if canonical(name) not in position]
+    known = {canonical(name) for name in wanted}
+    extra = [name for name in found if canonical(name) not in known]
     if missing or extra:
         parts = []
         if missing:
@@ -192,7 +192,7 @@ def match_names(found: Sequence[str], wanted: Sequence[str], source: str = "the 
             f"the samples of {source} and of the sample table must be the same; {'; '.join(parts)}. Add or remove "
             "them on one side."
         )
-    return np.array([position[name] for name in wanted], dtype=np.intp)
+    return np.array([position[canonical(name)] for name in wanted], dtype=np.intp)
 
 
 def match_samples(rows: Sequence[str], columns: Sequence[str], samples: Sequence[str]) -> tuple[bool, NDArray[np.intp]]:
@@ -210,10 +210,11 @@ def match_samples(rows: Sequence[str], columns: Sequence[str], samples: Sequence
     CountsError
         Neither side matches the sample table, or both do.
     """
-    wanted = set(samples)
-    in_columns, in_rows = len(wanted.intersection(columns)), len(wanted.intersection(rows))
+    wanted = {canonical(name): name for name in samples}
+    of_columns, of_rows = ({wanted.get(canonical(name)) for name in side} - {None} for side in (columns, rows))
+    in_columns, in_rows = len(of_columns), len(of_rows)
     if in_columns and in_rows:
-        both = [name for name in samples if name in set(columns) & set(rows)] or list(samples)
+        both = [name for name in samples if name in of_columns & of_rows] or list(samples)
         raise CountsError(
             f"sample names must be either the columns or the rows of the count table; {in_columns} of "
             f"{len(samples)} are columns and {in_rows} are rows (for example {listed(both, 2)}). Rename the genes "

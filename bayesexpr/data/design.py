@@ -134,7 +134,7 @@ def build_design(formula: str, sample_table: pd.DataFrame, tested: str | None = 
         Indexed by sample. Text, booleans and pandas categories are factors, numbers are numeric; ``C(name)`` makes
         a factor of a numeric column. Levels are ordered as pandas categories are, or else sorted.
     tested
-        Term of interest; by default the last term of the formula, as in DESeq2.
+        Term of interest, by its name or written as in the formula; by default its last term, as in DESeq2.
 
     Raises
     ------
@@ -168,13 +168,15 @@ def build_design(formula: str, sample_table: pd.DataFrame, tested: str | None = 
         start += len(coding.column_names)
     if tested is None:
         notes.append(f"The term of interest is `{codings[-1].name}`, the last of the formula.")
+    chosen = codings[-1].name if tested is None else _find_term(tested, codings)
+    notes += _marginal(chosen, codings)
     return Design(
         formula=formula,
         samples=tuple(str(name) for name in sample_table.index),
         matrix=matrix,
         column_names=tuple(name for coding in codings for name in coding.column_names),
         terms=terms,
-        tested=codings[-1].name if tested is None else _find_term(tested, codings),
+        tested=chosen,
         columns=table,
         codings=codings,
         notes=tuple(notes),
@@ -182,8 +184,11 @@ def build_design(formula: str, sample_table: pd.DataFrame, tested: str | None = 
 
 
 def _find_term(tested: str, codings: tuple[TermCoding, ...]) -> str:
+    if tested in [coding.name for coding in codings]:
+        return tested
+    wanted = parse_formula(f"~ {tested}").terms
     for coding in codings:
-        if coding.name == tested or set(coding.name.split(":")) == set(tested.replace(" ", "").split(":")):
+        if len(wanted) == 1 and coding.variables == set(wanted[0]):
             return coding.name
     raise DesignError(
         f"the term of interest must be in the formula; {tested!r} is not among "
@@ -212,3 +217,16 @@ def _notes(formula: Formula, columns: dict[str, Categorical | Numeric]) -> list[
                     f"{len(distinct)} values as levels."
                 )
     return notes
+
+
+def _marginal(tested: str, codings: tuple[TermCoding, ...]) -> list[str]:
+    """Return a note if the tested term is a part of an interaction."""
+    parts = {coding.name: coding.variables for coding in codings}
+    larger = [name for name, variables in parts.items() if parts[tested] < variables]
+    if not larger:
+        return []
+    return [
+        f"`{tested}` is also a part of {listed(larger)}: what is tested is its average over the columns that it "
+        "interacts "
+        "with."
+    ]

@@ -151,6 +151,14 @@ def test_square_tables_are_oriented_by_name() -> None:
     np.testing.assert_array_equal(CountData.from_frame(frame.T, SAMPLES).counts, [[1, 2], [3, 4]])
 
 
+def test_samples_match_across_unicode_forms() -> None:
+    table = pd.DataFrame({"dex": ["trt", "untrt"]}, index=["caf\u00e91", "s2"])
+    frame = pd.DataFrame({"s2": [3, 4], "cafe\u03011": [1, 2]}, index=["a", "b"])
+    data = CountData.from_frame(frame, table)
+    assert data.samples == ("caf\u00e91", "s2")
+    np.testing.assert_array_equal(data.counts, [[1, 2], [3, 4]])
+
+
 @pytest.mark.parametrize(
     ("index", "columns", "message"),
     [

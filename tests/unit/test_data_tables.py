@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import tracemalloc
 from pathlib import Path
 
@@ -252,6 +253,31 @@ def test_wide_tables(tmp_path: Path, samples: Path) -> None:
     data = read_counts(write(tmp_path, "\n".join(lines)), samples)
     assert data.counts.shape == (2, 100_000)
     assert data.counts[1].sum() == 200_000
+
+
+def test_random_damage_is_told_or_harmless(tmp_path: Path, samples: Path) -> None:
+    """Five hundred tables with one to three bytes changed, dropped or doubled; seed 12. No other error escapes."""
+    rng = random.Random(12)
+    table = read_samples(samples)
+    refused = 0
+    for _ in range(500):
+        content = bytearray(b"gene,s1,s2\na,1,22\nb,3,4\nc,0,7\n")
+        for _ in range(rng.randint(1, 3)):
+            place = rng.randrange(len(content))
+            choice = rng.randrange(3)
+            if choice == 0:
+                content[place] = rng.choice([0, 9, 10, 13, 34, 35, 43, 44, 45, 46, 48, 57, 59, 92, 101, 195, 255])
+            elif choice == 1:
+                del content[place]
+            else:
+                content.insert(place, content[place])
+        try:
+            data = read_counts(write(tmp_path, bytes(content)), table)
+        except CountsError:
+            refused += 1
+        else:
+            assert data.samples == ("s1", "s2")
+    assert 100 < refused < 480
 
 
 # --- sample tables --------------------------------------------------------------------------------

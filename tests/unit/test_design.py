@@ -97,6 +97,11 @@ def test_numeric_column_and_its_contrast() -> None:
     )
 
 
+def test_small_units_are_no_reason_to_call_a_column_constant() -> None:
+    molar = build_design("~ dose", pd.DataFrame({"dose": [1e-15, 3e-15, 1e-15, 3e-15]}))
+    np.testing.assert_allclose(molar.matrix[:, 0], [-0.5, 0.5, -0.5, 0.5])
+
+
 def test_a_balanced_indicator_is_coded_as_a_factor() -> None:
     table = pd.DataFrame({"x": [0, 1, 0, 1], "f": ["a", "b", "a", "b"]})
     np.testing.assert_allclose(build_design("~ x", table).matrix, build_design("~ f", table).matrix)
@@ -204,7 +209,25 @@ def test_terms_tested_and_nuisance(airway_like: pd.DataFrame) -> None:
 
 def test_tested_interaction_in_either_order() -> None:
     table = crossed(cell=["A", "B"], dex=["trt", "untrt"], copies=2)
-    assert build_design("~ cell*dex", table, tested="dex:cell").tested == "cell:dex"
+    for written in ("dex:cell", "cell : dex", "`dex`:C(cell)"):
+        assert build_design("~ cell*dex", table, tested=written).tested == "cell:dex"
+    with pytest.raises(DesignError, match="'cell \\+ dex' is not among 'cell', 'dex', 'cell:dex'"):
+        build_design("~ cell*dex", table, tested="cell + dex")
+    with pytest.raises(DesignError, match="cannot hold"):
+        build_design("~ cell*dex", table, tested="open('x')")
+
+
+def test_tested_by_the_bare_name_of_a_quoted_column() -> None:
+    table = crossed(**{"my group": ["A", "B"], "dex": ["trt", "untrt"]}, copies=2)
+    design = build_design("~ `my group` + dex", table, tested="my group")
+    assert design.tested == "my group"
+    assert design.contrast("my group,B,A").name.startswith("my_group_B_vs_A_")
+
+
+def test_a_tested_margin_gets_a_note() -> None:
+    table = crossed(cell=["A", "B"], dex=["trt", "untrt"], copies=2)
+    assert any("part of 'cell:dex'" in note for note in build_design("~ cell*dex", table, tested="dex").notes)
+    assert not any("part of" in note for note in build_design("~ cell + dex", table, tested="dex").notes)
 
 
 def test_matrix_is_read_only(airway_like: pd.DataFrame) -> None:
@@ -428,3 +451,15 @@ def test_columns_that_cannot_be_used(table: pd.DataFrame, formula: str, message:
 def test_missing_values_elsewhere_do_not_matter() -> None:
     table = table_of(f=["a", "b", "a", "b"], note=["x", None, None, None])
     assert build_design("~ f", table).matrix.shape == (4, 1)
+
+
+def test_many_samples_do_not_need_a_square_matrix() -> None:
+    """Four thousand cells: the rank is found without a samples x samples matrix (128 MB here)."""
+    import tracemalloc
+
+    table = crossed(f=["a", "b"], g=["u", "v"], copies=1000)
+    tracemalloc.start()
+    build_design("~ f + g", table)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6

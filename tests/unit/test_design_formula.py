@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,42 @@ def test_code_is_refused_and_not_run(text: str, tmp_path: Path) -> None:
 def test_what_is_not_of_the_grammar(text: str, message: str) -> None:
     with pytest.raises(DesignError, match=message):
         parse_formula(text)
+
+
+def test_random_text_is_a_formula_or_a_design_error() -> None:
+    """Twenty thousand strings of grammar pieces and noise; seed 11. Both outcomes must occur."""
+    rng = random.Random(11)
+    pieces = [
+        "~",
+        "a",
+        "b",
+        "C",
+        "Q",
+        "(",
+        ")",
+        "+",
+        "-",
+        "*",
+        ":",
+        "0",
+        "1",
+        " ",
+        "`x y`",
+        '"q"',
+        "'",
+        "`",
+        "I",
+        "2",
+        "~ a",
+    ]
+    accepted = 0
+    for _ in range(20_000):
+        text = "~" * rng.randint(0, 1) + "".join(rng.choices(pieces, k=rng.randint(0, 9)))
+        try:
+            parsed = parse_formula(text)
+        except DesignError:
+            continue
+        accepted += 1
+        assert parsed.terms
+        assert all(parsed.terms)
+    assert 100 < accepted < 10_000
