@@ -21,6 +21,8 @@ from .formula import Formula, parse_formula
 from .identifiers import listed
 from .partitions import Partitions, level_partitions, whole_term
 
+__all__ = ["Contrast", "ContrastSpec", "Design", "Partitions", "build_design"]
+
 FloatArray = NDArray[np.float64]
 
 

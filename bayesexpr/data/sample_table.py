@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,3 +52,39 @@ def _typed(fields: list[str], index: pd.Index) -> pd.Series:
             return numbers.astype("int64")
         return numbers
     return pd.Series(pd.Categorical(values, categories=sorted(set(present))), index=index)
+
+
+def samples_record(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a sample table as plain lists for JSON, with what a text table would lose.
+
+    The order of levels decides the signs of a design's columns, so that a stored fit needs it back; missing values
+    are
+    None.
+    """
+    columns = []
+    for name, column in table.items():
+        record: dict[str, Any] = {"name": str(name), "dtype": str(column.dtype)}
+        values = column
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            record["dtype"] = "category"
+            record["levels"] = column.cat.categories.tolist()
+            record["ordered"] = bool(column.cat.ordered)
+            values = column.cat.codes
+        elif not pd.api.types.is_numeric_dtype(column):
+            record["dtype"] = "object"
+        record["values"] = [None if pd.isna(value) else value for value in values.tolist()]
+        columns.append(record)
+    return {"index": [str(sample) for sample in table.index], "title": table.index.name, "columns": columns}
+
+
+def samples_from_record(record: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the sample table that `samples_record` described."""
+    index = pd.Index(record["index"], name=record["title"])
+    columns: dict[str, pd.Series] = {}
+    for column in record["columns"]:
+        if column["dtype"] == "category":
+            levels = pd.Categorical.from_codes(column["values"], column["levels"], ordered=column["ordered"])
+            columns[column["name"]] = pd.Series(levels, index=index)
+        else:
+            columns[column["name"]] = pd.Series(column["values"], index=index, dtype=column["dtype"])
+    return pd.DataFrame(columns, index=index)

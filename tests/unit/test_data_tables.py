@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bayesexpr.data import localfile
+from bayesexpr.data.design import build_design
 from bayesexpr.data.readers import read_counts
-from bayesexpr.data.sample_table import read_samples
+from bayesexpr.data.sample_table import read_samples, samples_from_record, samples_record
 from bayesexpr.data.tables import read_table
 from bayesexpr.errors import CountsError
 
@@ -302,6 +305,27 @@ def test_words_that_pandas_takes_for_missing_are_levels(tmp_path: Path) -> None:
 def test_numbers_with_other_values_are_levels(tmp_path: Path) -> None:
     table = read_samples(write(tmp_path, "id,dose,hex\ns1,10,0x1\ns2,high,2\n"))
     assert [str(kind) for kind in table.dtypes] == ["category", "category"]
+
+
+def test_a_record_keeps_types_missing_values_and_the_order_of_levels() -> None:
+    table = pd.DataFrame(
+        {
+            "dex": pd.Categorical(["trt", "untrt", None], categories=["untrt", "unused", "trt"]),
+            "lane": pd.Categorical([2, 1, 2], categories=[2, 1], ordered=True),
+            "age": [1.5, float("nan"), 3.0],
+            "count": [1, 2, 3],
+            "wild": [True, False, True],
+            "note": ["x", None, ""],
+        },
+        index=pd.Index(["s1", "s2", "s3"], name="id"),
+    )
+    again = samples_from_record(json.loads(json.dumps(samples_record(table), allow_nan=False)))
+    pd.testing.assert_frame_equal(again.drop(columns="note"), table.drop(columns="note"))
+    assert again["note"].tolist() == ["x", None, ""]
+    before, after = (build_design("~ lane", one).matrix for one in (table, again))
+    np.testing.assert_array_equal(before, after)
+    # As text the levels come back sorted, and the sign turns.
+    np.testing.assert_array_equal(build_design("~ lane", table.astype({"lane": str})).matrix, -before)
 
 
 @pytest.mark.parametrize(
