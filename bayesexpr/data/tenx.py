@@ -40,7 +40,7 @@ def read_tenx(folder: Path) -> FoundCounts:
     genes = checked_names(_first_fields(features), "gene", str(features))
     cells = checked_names(_first_fields(barcodes), "sample", str(barcodes))
     try:
-        sparse = scipy.io.mmread(io.BytesIO(read_bytes(matrix)), spmatrix=False)
+        sparse = scipy.io.mmread(io.BytesIO(read_bytes(matrix)))
     except (ValueError, OverflowError, IndexError, TypeError) as error:
         raise CountsError(f"{matrix} must be a MatrixMarket file; it is not ({error}).") from None
     if sparse.shape != (len(genes), len(cells)):
