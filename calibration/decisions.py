@@ -1,0 +1,192 @@
+"""Calibration of decisions: whether stated error rates are the rates at which errors happen.
+
+Over simulations the truth is known, so that a gene's local false sign rate can be held against how often its sign was
+wrong, a list's s-value or q-value against its share of errors, and the interval of the strongest genes, which
+selection makes hardest to cover, against its nominal coverage. Genes of one simulation share its hyperparameters, so
+standard errors come from simulations, not from genes, wherever several simulations are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from bayesexpr.errors import InputError
+
+from .coverage import clopper_pearson
+
+EDGES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+LEVELS = (0.01, 0.05, 0.1)
+LEAST_IN_BIN = 200
+BAND = 0.99
+TOP_BOUNDS = (0.86, 0.93)
+_STANDARD_ERRORS = 3.0
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Genes with a stated rate between two edges.
+
+    Attributes
+    ----------
+    claimed, realised
+        Mean stated rate; share of errors.
+    lower, upper
+        Band around the claim that a calibrated rate stays within, Holm over the bins.
+    ok
+        Whether it does; bins with fewer than 200 genes are not judged (True).
+    """
+
+    low: float
+    high: float
+    n: int
+    claimed: float
+    realised: float
+    lower: float
+    upper: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class RealisedRate:
+    """A list of genes with a stated error rate of at most `level`.
+
+    Attributes
+    ----------
+    listed, wrong
+        Numbers over all simulations.
+    claimed, realised
+        Mean stated rate and share of errors of the list.
+    standard_error
+        Of `realised` about `claimed`.
+    ok
+        Whether the two agree within 3 standard errors.
+    """
+
+    level: float
+    listed: int
+    wrong: int
+    claimed: float
+    realised: float
+    standard_error: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class TopCoverage:
+    """Coverage of 90 % intervals among the genes with the strongest estimates; `ok`: within `TOP_BOUNDS`."""
+
+    n: int
+    observed: float
+    lower: float
+    upper: float
+    ok: bool
+
+
+def lfsr(wrong_draws: ArrayLike, L: int) -> NDArray[np.float64]:
+    """Local false sign rate of k wrong draws of L, (k + 1/2) / (L + 1): never zero."""
+    return np.asarray((np.asarray(wrong_draws, dtype=np.float64) + 0.5) / (L + 1.0))
+
+
+def rate_bins(rate: ArrayLike, wrong: ArrayLike, *, edges: Sequence[float] = EDGES) -> list[Bin]:
+    """Hold stated rates against the share of errors in bins.
+
+    Parameters
+    ----------
+    rate
+        Stated probability of an error, any shape: lfsr, or lfdr.
+    wrong
+        Whether the error was made, same shape.
+    edges
+        Of the bins; the last bin is closed.
+    """
+    stated, bad = _pair(rate, wrong)
+    inner = np.asarray(edges[1:-1])
+    place = np.searchsorted(inner, stated, side="right")
+    rows = []
+    for b in range(len(edges) - 1):
+        here = (place == b) & (stated >= edges[0]) & (stated <= edges[-1])
+        rows.append((edges[b], edges[b + 1], int(here.sum()), stated[here], int(bad[here].sum())))
+    judged = max(1, sum(n >= LEAST_IN_BIN for _, _, n, _, _ in rows))
+    # Bonferroni's band is the widest that Holm's steps use: a bin inside the narrower ones is inside it too.
+    tail = (1.0 - BAND) / judged / 2.0
+    out = []
+    for low, high, n, p, errors in rows:
+        if n == 0:
+            out.append(Bin(low, high, 0, float("nan"), float("nan"), float("nan"), float("nan"), True))
+            continue
+        claimed = float(p.mean())
+        lower, upper = (float(stats.binom.ppf(q, n, claimed)) / n for q in (tail, 1.0 - tail))
+        ok = n < LEAST_IN_BIN or lower <= errors / n <= upper
+        out.append(Bin(low, high, n, claimed, errors / n, lower, upper, ok))
+    return out
+
+
+def realised_rates(
+    score: ArrayLike, rate: ArrayLike, wrong: ArrayLike, *, levels: Sequence[float] = LEVELS
+) -> list[RealisedRate]:
+    """Hold the error rate stated for a list against that of the list.
+
+    Parameters
+    ----------
+    score
+        [simulation, gene] what the list is cut by: s-value or q-value.
+    rate
+        [simulation, gene] local rate behind the score: lfsr or lfdr.
+    wrong
+        [simulation, gene] whether listing the gene is an error: a wrong sign, or a gene without a material change.
+    levels
+        Genes with a score below the level are listed.
+    """
+    s, p, bad = (np.atleast_2d(np.asarray(a)) for a in (score, rate, wrong))
+    if not s.shape == p.shape == bad.shape:
+        raise InputError(
+            f"score, rate and wrong are [simulation, gene]; their shapes are {s.shape}, {p.shape}, {bad.shape}."
+        )
+    return [_realised(level, s < level, p, bad.astype(bool)) for level in levels]
+
+
+def top_coverage(
+    estimate: ArrayLike, covered: ArrayLike, *, share: float = 0.02, bounds: tuple[float, float] = TOP_BOUNDS
+) -> TopCoverage:
+    """Coverage of 90 % intervals among the genes whose estimates are largest in size.
+
+    Parameters
+    ----------
+    estimate
+        [simulation, gene]; the top `share` is taken over all of them.
+    covered
+        [simulation, gene] whether the interval covers the truth.
+    """
+    size, inside = _pair(np.abs(np.asarray(estimate, dtype=np.float64)), covered)
+    n = max(1, int(np.ceil(share * size.size)))
+    top = np.argsort(-size, kind="stable")[:n]
+    hits = int(inside[top].sum())
+    lower, upper = clopper_pearson(hits, n)
+    return TopCoverage(n, hits / n, lower, upper, bounds[0] <= hits / n <= bounds[1])
+
+
+def _realised(
+    level: float, listed: NDArray[np.bool_], rate: NDArray[np.float64], bad: NDArray[np.bool_]
+) -> RealisedRate:
+    n, errors = int(listed.sum()), int((listed & bad).sum())
+    if n == 0:
+        return RealisedRate(level, 0, 0, float("nan"), float("nan"), float("nan"), True)
+    claimed = float(rate[listed].mean())
+    within = np.sqrt(np.sum(np.where(listed, rate * (1 - rate), 0.0))) / n
+    excess = np.where(listed, bad - rate, 0.0).sum(axis=1)
+    between = np.sqrt(np.sum(excess**2)) / n if len(excess) >= 10 else 0.0
+    se = float(max(within, between))
+    return RealisedRate(level, n, errors, claimed, errors / n, se, abs(errors / n - claimed) <= _STANDARD_ERRORS * se)
+
+
+def _pair(values: ArrayLike, flags: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    a, b = np.asarray(values, dtype=np.float64), np.asarray(flags)
+    if a.shape != b.shape:
+        raise InputError(f"rates and outcomes have one shape; they have {a.shape} and {b.shape}.")
+    known = np.isfinite(a).ravel()
+    return a.ravel()[known], b.ravel()[known].astype(bool)
