@@ -5,18 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from bayesexpr.errors import OptionError
+from bayesexpr.models.adaptive_shrinkage import AdaptiveShrinkage
 from bayesexpr.models.base import Model
 from bayesexpr.models.beta_binomial import BetaBinomial
 from bayesexpr.models.dirichlet_multinomial import DirichletMultinomial
 from bayesexpr.models.gamma_poisson import GammaPoisson
+from bayesexpr.models.gaussian_linear import GaussianLinear
+from bayesexpr.models.hierarchical_expression import HierarchicalExpression
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.models.variance_components import VarianceComponents
+from bayesexpr.models.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomial
 
 # In the order in which one climbs them; a new program is one import and one line.
 _LADDER: tuple[type[Model], ...] = (
     BetaBinomial,
     GammaPoisson,
     DirichletMultinomial,
+    HierarchicalExpression,
     NegativeBinomialDE,
+    ZeroInflatedNegativeBinomial,
+    GaussianLinear,
+    VarianceComponents,
+    AdaptiveShrinkage,
 )
 _BY_NAME = {program.NAME: program for program in _LADDER}
 
