@@ -124,7 +124,7 @@ double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const dou
       for (std::size_t j = 0; j < J; ++j) psi += load_some(map->slope[p] + j * a.G + first, live) * map->shift[p + j * P];
       work.psi[p] = psi;
     }
-    model.block(b, ones(live), prior_only != 0, -1, work);
+    model.block<Order::kGradient>(b, ones(live), prior_only != 0, work, nullptr);
     for (std::size_t p = 0; p < P; ++p) {
       const std::size_t at = p * a.G + first;
       store_some(gradient_z + at, work.gradient[p] * load_some(map->scale + at, live), live);
@@ -146,17 +146,22 @@ double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const dou
   return sum(model.value);
 }
 
-void bx_nbde_gene_terms(const bx_nbde_data* data, int64_t component, const double* psi, const bx_nbde_hyper* hyper,
-                        double* value, double* gradient) {
+void bx_nbde_gene_terms(const bx_nbde_data* data, const double* psi, const bx_nbde_hyper* hyper, double* value, double* gradient,
+                        double* precision) {
   const bx_nbde_data& a = *data;
   const std::size_t P = 2 + a.K + a.R;
   Model model(a, *hyper, 0);
   Work work(a);
+  const Array memory(kLanes * P * P);
+  Vec* curvature = reinterpret_cast<Vec*>(memory.get());
   for (std::size_t b = 0; b < a.blocks; ++b) {
     const std::size_t first = b * kLanes, live = std::min(kLanes, a.G - first);
     for (std::size_t p = 0; p < P; ++p) work.psi[p] = load_some(psi + p * a.G + first, live);
-    store_some(value + first, model.block(b, ones(live), false, component, work), live);
+    const Vec density = precision ? model.block<Order::kCurvature>(b, ones(live), false, work, curvature)
+                                  : model.block<Order::kGradient>(b, ones(live), false, work, nullptr);
+    store_some(value + first, density, live);
     for (std::size_t p = 0; p < P; ++p) store_some(gradient + p * a.G + first, work.gradient[p], live);
+    for (std::size_t p = 0; precision && p < P * P; ++p) store_some(precision + p * a.G + first, curvature[p], live);
   }
 }
 
@@ -176,7 +181,7 @@ void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const do
         work.effect[k] = load(lane);
       }
       const Vec phi = exponential(clamp(load_some(log_phi + at, live), -kMaxLogPhi, kMaxLogPhi));
-      likelihood<false>(a, b, factors, load_some(alpha + at, live), phi, work.effect, work.effect + a.K, work);
+      likelihood<Order::kValue>(a, b, factors, load_some(alpha + at, live), phi, work.effect, work.effect + a.K, work);
       for (std::size_t c = 0; c < a.C; ++c) {
         double lane[kLanes];
         store(lane, work.log_lik[c]);

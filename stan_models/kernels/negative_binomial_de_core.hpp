@@ -66,10 +66,12 @@ typedef struct bx_nbde_map {
 BX_EXPORT double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const double* z, const bx_nbde_hyper* hyper,
                                int prior_only, double* gradient_z, double* gradient_shift, bx_nbde_hyper_gradient* gradient);
 
-/* Log joint density of each gene, priors and likelihood, when its component is known, at natural coordinates psi [P, G]
-   (coordinate-major). hyper->log_weight is not used. value: [G], gradient: [P, G]. */
-BX_EXPORT void bx_nbde_gene_terms(const bx_nbde_data* data, int64_t component, const double* psi, const bx_nbde_hyper* hyper,
-                                  double* value, double* gradient);
+/* Log density of each gene, priors and likelihood, at natural coordinates psi [P, G] (coordinate-major): value [G], gradient
+   [P, G], and unless it is NULL precision [P, P, G], a positive definite curvature: the prior's, plus the expected information
+   of the linear predictor, plus the observed information of log phi where that is positive, each averaged over the components
+   by their posterior weights. For one component alone prepare the data with its design alone, and log_weight 0. */
+BX_EXPORT void bx_nbde_gene_terms(const bx_nbde_data* data, const double* psi, const bx_nbde_hyper* hyper, double* value,
+                                  double* gradient, double* precision);
 
 /* Log-likelihood of each component, summed over samples, for many draws. C order: alpha, log_phi [D, G], effect b [D, G, K],
    nuisance tau .* u [D, G, R], log_f [D, S]; result [D, G, C]. */
