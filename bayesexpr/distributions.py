@@ -46,6 +46,19 @@ def _log1p_minus_x(x: Float) -> Float:
     return np.asarray(np.where(tiny, series, np.log1p(x) - x))
 
 
+def trigamma(x: ArrayLike) -> Float:
+    """Second derivative of log-gamma for x > 0, to 1e-12 relative: seven steps of its recurrence, then its series.
+
+    Several times as fast on arrays as the zeta function that SciPy's ``polygamma`` goes through.
+    """
+    x = np.asarray(x, dtype=float)
+    total = sum(1.0 / (x + k) ** 2 for k in range(7))
+    r = 1.0 / (x + 7)
+    s = r * r
+    series = s * (1 / 6 - s * (1 / 30 - s * (1 / 42 - s * (1 / 30 - s * (5 / 66 - s * 691 / 2730)))))
+    return np.asarray(total + r * (1 + 0.5 * r + series))
+
+
 def nb2_logpmf(y: ArrayLike, mu: ArrayLike, phi: ArrayLike) -> Float:
     r"""Log mass of the negative binomial with mean `mu` and variance :math:`\mu + \mu^2 / \phi`.
 

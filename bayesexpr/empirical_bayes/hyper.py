@@ -1,6 +1,6 @@
 r"""Hyperparameters by maximum marginal likelihood, and how every gene's posterior follows them.
 
-The marginal likelihood of a gene is the sum over components of weight times Laplace's integral. Its derivatives in the
+The marginal likelihood of a gene is the sum over components of weight times integral. Its derivatives in the
 hyperparameters are central differences; the information matrix is the sum of outer products of the genes' scores
 (Berndt, Hall, Hall and Hausman 1974), to which the priors add theirs.
 """
@@ -14,7 +14,13 @@ import numpy as np
 from scipy import special
 
 from bayesexpr.distributions import Float
-from bayesexpr.empirical_bayes.laplace import GenePosterior, Study, gene_posterior
+from bayesexpr.empirical_bayes.laplace import (
+    GenePosterior,
+    Study,
+    follow_mode,
+    gene_posterior,
+    integrate_dispersion,
+)
 
 DIFFERENCE = 0.02
 """Step of the central differences: every hyperparameter is a logarithm or a location of order one."""
@@ -40,55 +46,59 @@ class Marginal:
 
     def mean(self) -> Float:
         """Posterior mean [G, P] of the coordinates, over components."""
-        return np.asarray(sum(self.responsibility[:, [c]] * part.mode for c, part in enumerate(self.components)))
+        return np.asarray(sum(self.responsibility[:, [c]] * part.mean for c, part in enumerate(self.components)))
 
     def sd(self) -> Float:
         """Posterior standard deviation [G, P] of the coordinates, over components."""
-        mean, second = self.mean(), np.zeros_like(self.components[0].mode)
+        mean, second = self.mean(), np.zeros_like(self.components[0].mean)
         for c, part in enumerate(self.components):
-            variance = np.linalg.inv(part.precision).diagonal(axis1=1, axis2=2)
-            second += self.responsibility[:, [c]] * (variance + (part.mode - mean) ** 2)
+            second += self.responsibility[:, [c]] * (part.variance + (part.mean - mean) ** 2)
         return np.asarray(np.sqrt(second))
 
 
-def marginal(study: Study, theta: Float, modes: list[Float], *, steps: int = 25) -> Marginal:
-    """Integrate every gene out at one set of hyperparameters; `modes` [G, P] for each component is where to start."""
+def marginal(study: Study, theta: Float, modes: list[Float], *, nodes: int = 1, steps: int = 25) -> Marginal:
+    """Integrate every gene out at one set of hyperparameters.
+
+    Parameters
+    ----------
+    modes
+        [G, P] for each component: where to start looking for the mode.
+    nodes
+        Points of the quadrature over the dispersion; one is Laplace's approximation.
+    steps
+        Newton steps at most.
+    """
     hyper = study.at.hyper(theta, study.full["log_size_factor"])
-    parts = tuple(gene_posterior(study, hyper, c, modes[c], steps=steps) for c in range(study.at.C))
+    parts = [gene_posterior(study, hyper, c, modes[c], steps=steps) for c in range(study.at.C)]
+    if nodes > 1 and study.at.trend:
+        parts = [integrate_dispersion(study, hyper, c, part, nodes) for c, part in enumerate(parts)]
     log_weight = np.log(hyper["weight"]) if study.at.C > 1 else np.zeros(1)
     joint = log_weight + np.stack([part.log_marginal for part in parts], axis=1)
     total = special.logsumexp(joint, axis=1)
-    return Marginal(parts, np.exp(joint - total[:, None]), np.asarray(total))
+    return Marginal(tuple(parts), np.exp(joint - total[:, None]), np.asarray(total))
 
 
-@dataclass(frozen=True)
-class Response:
-    """How the genes answer to small changes of the hyperparameters.
+def scores(study: Study, theta: Float, base: Marginal, nodes: int) -> Float:
+    """Return the derivative [G, H] of each gene's log marginal likelihood, by central differences.
 
-    Attributes
-    ----------
-    score
-        [G, H] derivative of each gene's log marginal likelihood.
-    follow
-        [G, P, H] derivative of each gene's posterior mean.
+    The modes move little, and the integral is flat in them: one Newton step follows.
     """
-
-    score: Float
-    follow: Float
-
-
-def response(study: Study, theta: Float, base: Marginal) -> Response:
-    """Differentiate by central differences; the modes move little, so two Newton steps follow them."""
     modes = [part.mode for part in base.components]
     score = np.empty((study.full["G"], study.at.H))
-    follow = np.empty((study.full["G"], study.at.P, study.at.H))
     for h in range(study.at.H):
         step = np.zeros(study.at.H)
         step[h] = DIFFERENCE
-        up, down = (marginal(study, theta + sign * step, modes, steps=2) for sign in (1, -1))
+        up, down = (marginal(study, theta + sign * step, modes, nodes=nodes, steps=1) for sign in (1, -1))
         score[:, h] = (up.log_marginal - down.log_marginal) / (2 * DIFFERENCE)
-        follow[:, :, h] = (up.mean() - down.mean()) / (2 * DIFFERENCE)
-    return Response(score, follow)
+    return score
+
+
+def follow(study: Study, theta: Float, base: Marginal) -> Float:
+    """Return the derivative [G, P, H] of every gene's coordinates in the hyperparameters, averaged over components."""
+    out = np.zeros((study.full["G"], study.at.P, study.at.H))
+    for c, part in enumerate(base.components):
+        out += base.responsibility[:, c, None, None] * follow_mode(study, theta, c, part, DIFFERENCE)
+    return out
 
 
 def prior_derivatives(log_prior: Callable[[Float], float], theta: Float) -> tuple[Float, Float]:
@@ -105,24 +115,36 @@ def prior_derivatives(log_prior: Callable[[Float], float], theta: Float) -> tupl
 
 
 def fit_hyper(
-    study: Study, theta: Float, modes: list[Float], log_prior: Callable[[Float], float], *, sweeps: int = 30
+    study: Study,
+    theta: Float,
+    modes: list[Float],
+    log_prior: Callable[[Float], float],
+    *,
+    nodes: int = 1,
+    sweeps: int = 30,
+    enough: float = 0.1,
 ) -> tuple[Float, Marginal]:
     """Climb the marginal posterior of the hyperparameters from `theta` by damped scoring steps.
+
+    Parameters
+    ----------
+    enough
+        Gain in log density that a step must promise for another to follow.
 
     Returns
     -------
     theta, marginal
         The mode [H] and the genes there.
     """
-    here = marginal(study, theta, modes)
+    here = marginal(study, theta, modes, nodes=nodes)
     value = here.log_marginal.sum() + log_prior(theta)
     for _ in range(sweeps):
-        gradient, information = _curvature(response(study, theta, here).score, log_prior, theta)
+        gradient, information = _curvature(scores(study, theta, here, nodes), log_prior, theta)
         step = np.linalg.solve(information, gradient)
         promised = float(step @ gradient)
-        step *= min(1.0, 0.7 / np.abs(step).max())
+        step *= min(1.0, 1.0 / np.abs(step).max())
         for _ in range(5):
-            trial = marginal(study, theta + step, [part.mode for part in here.components], steps=6)
+            trial = marginal(study, theta + step, [part.mode for part in here.components], nodes=nodes, steps=6)
             gained = trial.log_marginal.sum() + log_prior(theta + step) - value
             if gained > 0:
                 break
@@ -130,7 +152,7 @@ def fit_hyper(
         else:
             break
         theta, here, value = theta + step, trial, value + gained
-        if promised < 0.05:
+        if promised < enough:
             break
     return theta, here
 
@@ -140,6 +162,15 @@ def _curvature(score: Float, log_prior: Callable[[Float], float], theta: Float) 
     return score.sum(axis=0) + prior_gradient, score.T @ score + np.diag(prior_information)
 
 
-def information_matrix(score: Float, log_prior: Callable[[Float], float], theta: Float) -> Float:
-    """Information [H, H] of the marginal posterior of the hyperparameters."""
-    return _curvature(score, log_prior, theta)[1]
+def information_matrix(
+    score: Float, log_prior: Callable[[Float], float], theta: Float, genes: int | None = None
+) -> Float:
+    """Information [H, H] of the marginal posterior of the hyperparameters of a study of `genes` genes.
+
+    Parameters
+    ----------
+    score
+        [g, H] of those genes, or of a random choice of them.
+    """
+    scale = 1.0 if genes is None else genes / len(score)
+    return scale * (score.T @ score) + np.diag(prior_derivatives(log_prior, theta)[1])

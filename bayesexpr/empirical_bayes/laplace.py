@@ -1,8 +1,10 @@
-r"""Each gene's posterior in each component, given the hyperparameters, by Newton's method and Laplace's approximation.
+r"""Each gene's posterior in each component, given the hyperparameters, by Newton's method, Laplace and quadrature.
 
 Genes are independent given the hyperparameters, so all of them step at once: arrays are [genes, ...]. The curvature is
 the expected information of the linear predictor plus the observed information of log phi where that is positive, plus
-the prior's; it is positive definite everywhere, which makes every step an ascent direction.
+the prior's; it is positive definite everywhere, which makes every step an ascent direction. The posterior of a
+dispersion from a handful of samples is skewed, so that coordinate is integrated by adaptive Gauss-Hermite quadrature
+with Laplace's approximation of the others at each node; Laplace alone puts the spread of dispersions at half its value.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesexpr.distributions import Float, nb2_logpmf, normal_logpdf, spherical_student_t_logpdf
+from bayesexpr.distributions import Float, nb2_logpmf, normal_logpdf, spherical_student_t_logpdf, trigamma
 from bayesexpr.models.de_layout import Layout
 
 MAX_STEP = 3.0
@@ -32,12 +34,16 @@ class GenePosterior:
         [G, P] coordinates at the mode.
     precision
         [G, P, P] curvature there.
+    mean, variance
+        [G, P] of the coordinates.
     log_marginal
-        [G] Laplace's approximation of the log of the gene's likelihood integrated over its coordinates.
+        [G] log of the gene's likelihood integrated over its coordinates.
     """
 
     mode: Float
     precision: Float
+    mean: Float
+    variance: Float
     log_marginal: Float
 
 
@@ -96,9 +102,65 @@ def gene_posterior(
         psi[active] = _ascend(part, hyper, component, psi[active], step, value[active])
     else:
         value[active], _, precision[active] = _terms(part, hyper, component, psi[active])
-    flat = np.linalg.slogdet(precision)[1]
-    marginal = value + 0.5 * study.at.P * np.log(2 * np.pi) - 0.5 * flat
-    return GenePosterior(psi, precision, marginal)
+    variance = np.linalg.inv(precision).diagonal(axis1=1, axis2=2)
+    return GenePosterior(psi, precision, psi, np.asarray(variance, dtype=float), _laplace(value, precision))
+
+
+def integrate_dispersion(
+    study: Study, hyper: Mapping[str, Float], component: int, found: GenePosterior, nodes: int
+) -> GenePosterior:
+    """Replace Laplace's approximation in the dispersion's coordinate by quadrature; the others follow it node by node.
+
+    Parameters
+    ----------
+    found
+        Modes and curvatures at these hyperparameters.
+    nodes
+        Points of the quadrature (Liu and Pierce 1994, Biometrika 81:624).
+    """
+    at, e = study.at, 1
+    others = np.delete(np.arange(at.P), e)
+    covariance = np.linalg.inv(found.precision)
+    sd = np.sqrt(covariance[:, e, e])
+    along = covariance[:, :, e] / covariance[:, e, [e]]
+    x, weight = np.polynomial.hermite.hermgauss(nodes)
+    places, variances, logs = [], [], []
+    for k in range(nodes):
+        psi = found.mode + along * (np.sqrt(2.0) * sd * x[k])[:, None]
+        _, gradient, precision = _terms(study, hyper, component, psi)
+        step = np.linalg.solve(precision[:, others[:, None], others], gradient[:, others, None])[..., 0]
+        psi[:, others] += step * np.minimum(1.0, MAX_STEP / np.abs(step).max(axis=1, initial=1e-9))[:, None]
+        value, _, precision = _terms(study, hyper, component, psi)
+        inner = precision[:, others[:, None], others]
+        variance = np.zeros_like(psi)
+        variance[:, others] = np.linalg.inv(inner).diagonal(axis1=1, axis2=2)
+        places.append(psi)
+        variances.append(variance)
+        logs.append(_laplace(value, inner) + np.log(weight[k]) + x[k] ** 2 + np.log(np.sqrt(2.0) * sd))
+    total = special.logsumexp(logs, axis=0)
+    share = np.exp(np.stack(logs) - total)[..., None]
+    mean = np.sum(share * places, axis=0)
+    spread = np.sum(share * (np.stack(variances) + (np.stack(places) - mean) ** 2), axis=0)
+    return GenePosterior(found.mode, found.precision, mean, spread, total)
+
+
+def follow_mode(study: Study, theta: Float, component: int, found: GenePosterior, difference: float) -> Float:
+    """Return the derivative [G, P, H] of the mode in the hyperparameters: curvature^-1 d gradient."""
+    out = np.empty((*found.mode.shape, theta.size))
+    for h in range(theta.size):
+        gradients = []
+        for sign in (1, -1):
+            moved = theta.copy()
+            moved[h] += sign * difference
+            hyper = study.at.hyper(moved, study.full["log_size_factor"])
+            gradients.append(_gradient(study, hyper, component, found.mode)[1])
+        out[:, :, h] = (gradients[0] - gradients[1]) / (2 * difference)
+    return np.asarray(np.linalg.solve(found.precision, out))
+
+
+def _laplace(value: Float, precision: Float) -> Float:
+    """Log of the integral of a Gaussian with this log height and curvature."""
+    return np.asarray(value + 0.5 * precision.shape[-1] * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(precision)[1])
 
 
 def _ascend(study: Study, hyper: Mapping[str, Float], component: int, psi: Float, step: Float, value: Float) -> Float:
@@ -140,8 +202,21 @@ def _log_joint(study: Study, hyper: Mapping[str, Float], component: int, psi: Fl
     return np.asarray(lik + _log_prior(study, hyper, psi))
 
 
-def _terms(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float, Float]:
-    """Log joint density [G], its gradient [G, P] and a positive definite curvature [G, P, P]."""
+@dataclass(frozen=True)
+class _Slope:
+    """What a gradient leaves for a curvature."""
+
+    y: Float
+    mu: Float
+    phi: Float
+    inside: Float
+    design: Float
+    drive: Float
+    weight: Float
+
+
+def _gradient(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float, _Slope]:
+    """Log joint density [G], its gradient [G, P], and what the curvature needs."""
     at, full = study.at, study.full
     eta, log_phi = _predictor(study, hyper, component, psi)
     y, mu, phi = full["count"], np.exp(eta), np.exp(log_phi)
@@ -149,27 +224,20 @@ def _terms(study: Study, hyper: Mapping[str, Float], component: int, psi: Float)
 
     # derivatives with respect to the linear predictor and to log phi
     shrunk = phi / (phi + mu)
-    score, information = (y - mu) * shrunk, mu * shrunk
     inside = special.digamma(y + phi) - special.digamma(phi) + np.log(shrunk) + (mu - y) / (phi + mu)
-    outside = special.polygamma(1, y + phi) - special.polygamma(1, phi) + 1 / phi - 1 / (phi + mu)
-    outside = outside - (mu - y) / (phi + mu) ** 2
-    score_phi = (phi * inside).sum(axis=0)
-    information_phi = np.maximum(-(phi * inside + phi**2 * outside).sum(axis=0), 0.0)
 
     # what one unit of each coordinate adds to the linear predictor, [S, P], and to log phi, [G, P]
     design = np.zeros((at.S, at.P))
     design[:, 0] = 1.0
     design[:, at.d] = full["component_design"][component] * hyper["s"]
     design[:, at.u] = full["nuisance_design"] * hyper["tau"][full["nuisance_term"]]
-    gradient = score.T @ design
-    precision = np.einsum("sp,sg,sq->gpq", design, information, design, optimize=True)
+    gradient = ((y - mu) * shrunk).T @ design
+    drive = np.zeros((len(psi), at.P))
     if at.trend:
-        drive = np.zeros((len(psi), at.P))
         poisson_part = hyper["a1"] * np.exp(-psi[:, 0])
         drive[:, 0] = poisson_part / (hyper["a0"] + poisson_part)
         drive[:, 1] = hyper["sigma_phi"]
-        gradient += drive * score_phi[:, None]
-        precision += information_phi[:, None, None] * drive[:, :, None] * drive[:, None, :]
+        gradient += drive * (phi * inside).sum(axis=0)[:, None]
 
     # priors
     weight = np.ones((len(psi), at.P))
@@ -179,5 +247,18 @@ def _terms(study: Study, hyper: Mapping[str, Float], component: int, psi: Float)
         r2 = np.sum(psi[:, at.d] ** 2, axis=1, keepdims=True)
         weight[:, at.d] = (study.nu + at.K) / (study.nu + r2)
     gradient -= weight * (psi - location)
-    precision[:, range(at.P), range(at.P)] += weight
+    return value, gradient, _Slope(y, mu, phi, inside, design, drive, weight)
+
+
+def _terms(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float, Float]:
+    """Log joint density [G], its gradient [G, P] and a positive definite curvature [G, P, P]."""
+    value, gradient, at_psi = _gradient(study, hyper, component, psi)
+    y, mu, phi, design, drive = at_psi.y, at_psi.mu, at_psi.phi, at_psi.design, at_psi.drive
+    precision = np.einsum("sp,sg,sq->gpq", design, mu * phi / (phi + mu), design, optimize=True)
+    if study.at.trend:
+        outside = trigamma(y + phi) - trigamma(phi) + 1 / phi - 1 / (phi + mu)
+        outside = outside - (mu - y) / (phi + mu) ** 2
+        information = np.maximum(-(phi * at_psi.inside + phi**2 * outside).sum(axis=0), 0.0)
+        precision += information[:, None, None] * drive[:, :, None] * drive[:, None, :]
+    precision[:, range(study.at.P), range(study.at.P)] += at_psi.weight
     return value, gradient, precision

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from bayesexpr.distributions import Float
-from bayesexpr.empirical_bayes.hyper import Marginal, fit_hyper, information_matrix, marginal, response
+from bayesexpr.empirical_bayes.hyper import Marginal, fit_hyper, follow, information_matrix, marginal, scores
 from bayesexpr.empirical_bayes.laplace import Study, start
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 
-PILOT_GENES = 1500
+PILOT_GENES = 800
 """Genes from which the hyperparameters are first learned; those of the whole study are then a short way off."""
+
+NODES = 5
+"""Points of the quadrature over a gene's dispersion."""
 
 DRIVERS = 4
 """Directions in which a gene's coordinate may follow the hyperparameters."""
@@ -60,18 +63,16 @@ def warm_start(model: NegativeBinomialDE, data: Mapping[str, Any], rng: np.rando
     def log_prior(theta: Float) -> float:
         return model.hyper_log_density(at, theta, at.hyper(theta, data["log_size_factor"]))
 
-    theta = first_guess(model, at, study)
+    pilot = study
     if data["G"] > PILOT_GENES:
         pilot = study.subset(np.sort(rng.choice(data["G"], PILOT_GENES, replace=False)))
-        theta, _ = fit_hyper(pilot, theta, [start(pilot)] * at.C, log_prior)
-        genes = marginal(study, theta, [start(study)] * at.C)
-    else:
-        theta, genes = fit_hyper(study, theta, [start(study)] * at.C, log_prior)
-    answer = response(study, theta, genes)
-    covariance = np.linalg.inv(information_matrix(answer.score, log_prior, theta))
-    theta_scale = np.linalg.cholesky(covariance)
+    theta, rough = fit_hyper(pilot, first_guess(model, at, pilot), [start(pilot)] * at.C, log_prior, enough=1.0)
+    theta, fine = fit_hyper(pilot, theta, [part.mode for part in rough.components], log_prior, nodes=NODES, sweeps=6)
+    information = information_matrix(scores(pilot, theta, fine, NODES), log_prior, theta, data["G"])
+    theta_scale = np.linalg.cholesky(np.linalg.inv(information))
+    genes = fine if pilot is study else marginal(study, theta, [start(study)] * at.C, nodes=NODES)
     scale = np.maximum(genes.sd(), 1e-3)
-    slope, driver = _compress(answer.follow, scale, theta_scale)
+    slope, driver = _compress(follow(study, theta, genes), scale, theta_scale)
     return WarmStart(theta, genes, Whitening(theta, theta_scale, genes.mean(), scale, slope, driver))
 
 

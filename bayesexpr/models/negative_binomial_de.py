@@ -199,44 +199,53 @@ class NegativeBinomialDE(Model):
             out["weight_concentration"] = self.prior("weight").concentration(components)
         return out
 
-    def simulate(self, data: Mapping[str, Any], rng: np.random.Generator) -> tuple[Draws, dict[str, Any]]:
-        """Draw hyperparameters, genes and counts; `data` holds ``design`` and, for the sizes, ``genes``."""
-        given = {k: v for k, v in data.items() if k != "genes"}
-        S = len(given["design"])
-        full = self.complete({**given, "count": np.ones((S, int(data["genes"])), dtype=np.int64)})
-        G, K, C = full["G"], full["K"], full["C"]
+    def draw_hyper(self, full: Mapping[str, Any], rng: np.random.Generator) -> Draws:
+        """Draw the hyperparameters from their priors; `full` is completed data, of which the sizes count."""
         trend, effects = self.options["dispersion"] == "trend", self.options["effects"]
-        p: Draws = {"mu_alpha": self.prior("mu_alpha").draw(rng), "sigma_alpha": self.prior("sigma_alpha").draw(rng)}
+        names = ["mu_alpha", "sigma_alpha", *(("a0", "a1", "sigma_phi") if trend else ("dispersion",))]
+        h: Draws = {name: self.prior(name).draw(rng) for name in names}
+        h["s"] = self.prior("s_normal" if effects == "normal" else "s").draw(rng)
+        if effects == "spike_slab":
+            h["m"] = self.prior("m").draw(rng, full["K"])
+            h["weight"] = rng.dirichlet(self.prior("weight").concentration(full["C"]))
+        h["tau"] = self.prior("tau").draw(rng, full["B"])
+        h["log_f"] = full["log_size_factor"]
+        if self.options["size_factors"] == "estimated":
+            h["log_f"] = h["log_f"] + sum_to_zero_basis(full["S"]) @ self.prior("size_factors").draw(rng, full["S"] - 1)
+        return h
+
+    def simulate(
+        self, data: Mapping[str, Any], rng: np.random.Generator, hyper: Draws | None = None
+    ) -> tuple[Draws, dict[str, Any]]:
+        """Draw hyperparameters, unless they are given, then genes, then counts.
+
+        Parameters
+        ----------
+        data
+            ``design`` and whatever else of ``DATA`` but the counts, and ``genes``, their number.
+        hyper
+            Hyperparameters as :meth:`draw_hyper` returns them.
+        """
+        given = {k: v for k, v in data.items() if k != "genes"}
+        full = self.complete({**given, "count": np.ones((len(given["design"]), int(data["genes"])), dtype=np.int64)})
+        G, K, C = full["G"], full["K"], full["C"]
+        p: Draws = dict(self.draw_hyper(full, rng) if hyper is None else hyper)
         p["alpha"] = rng.normal(p["mu_alpha"], p["sigma_alpha"], G)
-        if trend:
-            p |= {name: self.prior(name).draw(rng) for name in ("a0", "a1", "sigma_phi")}
+        if self.options["dispersion"] == "trend":
             p["e"] = rng.normal(size=G)
             p["log_phi"] = p["sigma_phi"] * p["e"] - np.log(p["a0"] + p["a1"] * np.exp(-p["alpha"]))
         else:
-            p["dispersion"] = self.prior("dispersion").draw(rng)
             p["log_phi"] = np.full(G, -np.log(p["dispersion"]))
-        p["s"] = self.prior("s_normal" if effects == "normal" else "s").draw(rng)
         p["d"] = rng.normal(size=(G, K))
-        if effects != "normal":
+        if self.options["effects"] != "normal":
             p["d"] /= np.sqrt(rng.chisquare(SLAB_NU, size=(G, 1)) / SLAB_NU)
-        p["beta"] = p["s"] * p["d"]
-        p["component"] = np.zeros(G, dtype=np.int64)
-        if effects == "spike_slab":
-            p["m"] = self.prior("m").draw(rng, K)
-            p["beta"] = p["beta"] + p["m"]
-            p["weight"] = rng.dirichlet(self.prior("weight").concentration(C))
-            p["component"] = rng.choice(C, size=G, p=p["weight"])
-        p["tau"] = self.prior("tau").draw(rng, full["B"])
+        p["beta"] = p["s"] * p["d"] + p.get("m", 0.0)
+        p["component"] = rng.choice(C, size=G, p=p["weight"]) if C > 1 else np.zeros(G, dtype=np.int64)
         p["u"] = rng.normal(size=(G, full["R"]))
         p["gamma"] = p["tau"][full["nuisance_term"]] * p["u"]
-        shift = np.zeros(S)
-        if self.options["size_factors"] == "estimated":
-            shift = sum_to_zero_basis(S) @ self.prior("size_factors").draw(rng, S - 1)
-        p["log_f"] = full["log_size_factor"] + shift
         change = np.einsum("gsk,gk->sg", full["component_design"][p["component"]], p["beta"])
         eta = p["alpha"] + p["log_f"][:, None] + full["log_length"] + change + full["nuisance_design"] @ p["gamma"].T
-        count = nb2_rng(np.exp(eta), np.exp(p["log_phi"]), rng)
-        return p, {**given, "count": count}
+        return p, {**given, "count": nb2_rng(np.exp(eta), np.exp(p["log_phi"]), rng)}
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density in (theta, psi): what the program's target is, but for the constant of the whitening.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from bayesexpr.errors import OptionError
 
@@ -60,6 +60,10 @@ class Normal(Prior):
         """Return the SciPy distribution."""
         return stats.norm(self.mean, self.sd)
 
+    def logpdf(self, x: Any) -> NDArray[np.float64]:
+        """Log density at x, without the cost of a SciPy object."""
+        return _normal_logpdf(np.asarray(x, dtype=float), self.mean, self.sd)
+
 
 @dataclass(frozen=True)
 class HalfNormal(Prior):
@@ -74,6 +78,11 @@ class HalfNormal(Prior):
     def frozen(self) -> Any:
         """Return the SciPy distribution."""
         return stats.halfnorm(scale=self.sd)
+
+    def logpdf(self, x: Any) -> NDArray[np.float64]:
+        """Log density at x; minus infinity below zero."""
+        x = np.asarray(x, dtype=float)
+        return np.asarray(np.where(x >= 0, _normal_logpdf(x, 0.0, self.sd) + math.log(2.0), -np.inf))
 
 
 @dataclass(frozen=True)
@@ -101,9 +110,12 @@ class LogNormal(Prior):
         return np.asarray(untruncated.ppf(rng.uniform(0, untruncated.cdf(self.upper), size=size)))
 
     def logpdf(self, x: Any) -> NDArray[np.float64]:
-        """Log density at x; minus infinity above the bound."""
-        inside = np.where(np.asarray(x) <= self.upper, 0.0, -np.inf)
-        return np.asarray(self.frozen().logpdf(x) - self.frozen().logcdf(self.upper) + inside)
+        """Log density at x; minus infinity above the bound and at or below zero."""
+        x = np.asarray(x, dtype=float)
+        inside = (x > 0) & (x <= self.upper)
+        log_x = np.log(np.where(inside, x, 1.0))
+        mass = special.log_ndtr((math.log(self.upper) - self.log_mean) / self.log_sd)
+        return np.asarray(np.where(inside, _normal_logpdf(log_x, self.log_mean, self.log_sd) - log_x - mass, -np.inf))
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,11 @@ class Exponential(Prior):
     def frozen(self) -> Any:
         """Return the SciPy distribution."""
         return stats.expon(scale=1 / self.rate)
+
+    def logpdf(self, x: Any) -> NDArray[np.float64]:
+        """Log density at x; minus infinity below zero."""
+        x = np.asarray(x, dtype=float)
+        return np.asarray(np.where(x >= 0, math.log(self.rate) - self.rate * x, -np.inf))
 
 
 @dataclass(frozen=True)
@@ -210,6 +227,10 @@ def parse_prior(text: str) -> Prior:
     except (TypeError, ValueError) as error:
         wanted = ", ".join(f.name for f in fields(family))
         raise OptionError(f"{match[1]} takes ({wanted}); {text!r} does not give them: {error}") from None
+
+
+def _normal_logpdf(x: NDArray[np.float64], mean: float, sd: float) -> NDArray[np.float64]:
+    return np.asarray(-0.5 * ((x - mean) / sd) ** 2 - math.log(sd) - 0.5 * math.log(2 * math.pi))
 
 
 def _positive(prior: Prior, **values: float) -> None:

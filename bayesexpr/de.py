@@ -1,0 +1,416 @@
+"""Differential expression from counts to posterior: the one place where data, model, sampler and diagnostics meet."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesexpr.data.counts import CountData
+from bayesexpr.data.design import Design, build_design
+from bayesexpr.data.lengths import log_offset
+from bayesexpr.data.size_factors import size_factors as robust_size_factors
+from bayesexpr.de_fit import KIND, POSTERIOR, DEFit
+from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points, warm_start
+from bayesexpr.errors import InputError
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.models.priors import Prior
+from bayesexpr.names import GENE, SAMPLE
+from bayesexpr.posterior import store
+from bayesexpr.posterior.de_draws import ChainArrays, average_effect, gene_blocks
+from bayesexpr.posterior.diagnostics import convergence, count_divergences, count_saturated, ebfmi
+from bayesexpr.posterior.verdict import gene_status, judge
+from bayesexpr.progress import Progress, Silent
+from bayesexpr.stan.output import ChainDraws, read_chains
+from bayesexpr.stan.settings import SamplerSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class DESettings:
+    """How to fit, apart from what to fit.
+
+    Attributes
+    ----------
+    chains, warmup, draws
+        NUTS chains, and iterations of each. Chains start from an approximation of the posterior, so that the warm-up
+        only has to find the step size and mend the scales.
+    seed
+        Of everything random in the fit.
+    cores
+        Processes at once; all of the machine's by default.
+    """
+
+    chains: int = 4
+    warmup: int = 300
+    draws: int = 1000
+    seed: int = 1
+    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+
+def fit_de(
+    data: CountData,
+    design: str,
+    *,
+    tested: str | None = None,
+    size_factors: str | FloatArray = "median_of_ratios",
+    options: Mapping[str, str] | None = None,
+    prior: Mapping[str, Prior] | None = None,
+    settings: DESettings | None = None,
+    seed: int | None = None,
+    cores: int | None = None,
+    progress: Progress | None = None,
+    folder: str | Path | None = None,
+) -> DEFit:
+    """Fit ``negative_binomial_de`` to a study by NUTS.
+
+    Parameters
+    ----------
+    data
+        Counts, samples, and effective lengths where there are any.
+    design
+        Formula such as ``~ cell + dex``; it is parsed, never evaluated.
+    tested
+        Term of the formula whose effect may be exactly zero; by default the last one. Contrasts of other terms can be
+        asked for, too: their effects have a normal prior.
+    size_factors
+        Method, or one factor per sample; the model estimates the factors around them.
+    options, prior
+        Structure and numbers of the program: see ``bayesexpr models``.
+    settings
+        Chains, iterations, seed and cores; `seed` and `cores` are short for those of its fields.
+    folder
+        Where to keep the posterior; by default a temporary folder that goes with the fit.
+
+    Returns
+    -------
+    DEFit
+
+    Raises
+    ------
+    InputError
+        The study, the design or an option breaks a rule.
+    ToolchainError, SamplingError
+        Stan cannot be built here, or a chain failed.
+    """
+    settings = settings or DESettings()
+    settings = replace(settings, **{k: v for k, v in {"seed": seed, "cores": cores}.items() if v is not None})
+    news = progress or Silent()
+    model = _choose_density(NegativeBinomialDE(options=options or {}, priors=prior or {}), options or {})
+    plan = build_design(design, data.sample_table, tested)
+    expressed = data.expressed
+    if not expressed.any():
+        raise InputError("no gene has a count: there is nothing to fit.")
+    factors = _factors(data, size_factors)
+    fitted = data.subset_genes(expressed)
+    inputs = _model_data(model, fitted, plan, factors)
+    full = model.complete(inputs)
+    clock = {"start": time.monotonic()}
+
+    news.say(
+        f"{full['G']} expressed genes of {len(data.genes)}, {full['S']} samples, {plan.formula}; "
+        f"tested term: {plan.tested}"
+    )
+    executable, program = _compile(model, news)
+    clock["compiled"] = time.monotonic()
+    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]))
+    clock["warm"] = time.monotonic()
+    news.say(
+        f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
+        f"({settings.warmup} warm-up + {settings.draws} draws)"
+    )
+
+    home = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="bayesexpr-"))
+    home.mkdir(parents=True, exist_ok=True)
+    keeper = _Keeper(home) if folder is None else None
+    scratch = Path(tempfile.mkdtemp(prefix="chains-", dir=home))
+    try:
+        chains, used = _sample(model, inputs, warm, executable, program.binary, settings, scratch, news)
+        clock["sampled"] = time.monotonic()
+        news.close()
+        news.say("posterior of every gene and diagnostics")
+        genes, diagnostics, verdict = _digest(model, full, warm, chains, used, settings, data, plan, home)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    clock["done"] = time.monotonic()
+    return DEFit(
+        folder=home,
+        data=data,
+        design=plan,
+        genes=genes,
+        verdict=verdict,
+        diagnostics=diagnostics,
+        record=_record(model, data, plan, program, settings, used, clock, size_factors),
+        warnings=_warnings(plan, diagnostics),
+        keeper=keeper,
+    )
+
+
+class _Keeper:
+    """Removes a temporary folder with the last fit that uses it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._finalizer = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Program:
+    digest: str
+    version: str
+    kind: str
+    binary: bool
+
+
+def _choose_density(model: NegativeBinomialDE, asked: Mapping[str, str]) -> NegativeBinomialDE:
+    """Take plain Stan where the kernel does not know the structure, unless the user asked for the kernel."""
+    if model.options["dispersion"] == "trend":
+        return model
+    if asked.get("density") == "kernel":
+        raise InputError("the kernel knows dispersion = trend only; leave density out or set density=stan.")
+    return replace(model, options={**model.options, "density": "stan"})
+
+
+def _factors(data: CountData, chosen: str | FloatArray) -> FloatArray:
+    if isinstance(chosen, str):
+        offset = None if data.lengths is None else log_offset(data.lengths)
+        return robust_size_factors(data.counts, chosen, log_offset=offset)
+    factors = np.asarray(chosen, dtype=float)
+    if factors.shape != (len(data.samples),) or not (np.isfinite(factors).all() and (factors > 0).all()):
+        raise InputError(f"size factors are one positive number per sample ({len(data.samples)}); they are {factors}.")
+    return np.asarray(factors / np.exp(np.log(factors).mean()))
+
+
+def _model_data(model: NegativeBinomialDE, data: CountData, plan: Design, factors: FloatArray) -> dict[str, Any]:
+    inputs: dict[str, Any] = {
+        "count": data.counts,
+        "design": plan.matrix[:, plan.tested_columns],
+        "nuisance_design": plan.matrix[:, plan.nuisance_columns],
+        "nuisance_term": plan.nuisance_term_index,
+        "log_size_factor": np.log(factors),
+    }
+    if model.options["effects"] == "spike_slab":
+        inputs["component"] = plan.partitions().projectors
+    if data.lengths is not None:
+        inputs["effective_length"] = data.lengths
+    return inputs
+
+
+def _compile(model: NegativeBinomialDE, news: Progress) -> tuple[Path, _Program]:
+    from bayesexpr.stan.compiler import compile_program
+    from bayesexpr.stan.program import render
+    from bayesexpr.stan.toolchain import ensure
+
+    toolchain = ensure(progress=news.say)
+    program = render(model.NAME, model.options)
+    executable = compile_program(program, toolchain, progress=news.say)
+    return executable, _Program(program.digest, toolchain.version, toolchain.kind, toolchain.binary_output)
+
+
+def _sample(
+    model: NegativeBinomialDE,
+    inputs: Mapping[str, Any],
+    warm: WarmStart,
+    executable: Path,
+    binary: bool,
+    settings: DESettings,
+    scratch: Path,
+    news: Progress,
+) -> tuple[tuple[ChainDraws, ...], SamplerSettings]:
+    from bayesexpr.stan.sampling import run_nuts
+
+    sampler = SamplerSettings(
+        chains=settings.chains,
+        warmup=settings.warmup,
+        draws=settings.draws,
+        seed=settings.seed,
+        cores=settings.cores,
+        step_size=0.2,
+    )
+    files = run_nuts(
+        executable,
+        model.stan_data(inputs, whitening=warm.whitening),
+        sampler,
+        output_dir=scratch,
+        inits=starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2])),
+        binary=binary,
+        progress=news.sampling,
+    )
+    return read_chains(files), sampler
+
+
+def _digest(
+    model: NegativeBinomialDE,
+    full: Mapping[str, Any],
+    warm: WarmStart,
+    chains: tuple[ChainDraws, ...],
+    sampler: SamplerSettings,
+    settings: DESettings,
+    data: CountData,
+    plan: Design,
+    home: Path,
+) -> tuple[pd.DataFrame, dict[str, Any], Any]:
+    """Turn the chains into the store on disk, the table of genes, the diagnostics and the verdict."""
+    import pandas as pd
+
+    at = model.layout(full)
+    arrays = ChainArrays.find(chains[0].names, [c.draws for c in chains], (at.H, full["G"], at.P))
+    theta = warm.whitening.theta(arrays.zeta)
+    hyper = at.hyper(theta, full["log_size_factor"])
+    stats = np.stack([c.sampler for c in chains])
+    labels = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
+    sampler_columns = {name: stats[..., k] for k, name in enumerate(labels)}
+    sampler_columns["diverging"] = sampler_columns["diverging"].astype(bool)
+    path = home / POSTERIOR
+    store.create(path, hyper, sampler_columns, _coords(full, data, plan, stats.shape), full["count"], _constant(full))
+
+    G = full["G"]
+    columns = {name: np.empty(G) for name in ("dispersion", "rhat", "ess_bulk", "ess_tail")}
+    for block in gene_blocks(arrays, warm.whitening, at, full):
+        store.write_block(path, block)
+        effect = average_effect(block, full["component"])
+        watched = np.concatenate([block.alpha[..., None], block.log_phi[..., None], effect], axis=-1)
+        if not at.trend:
+            watched = watched[..., [0, *range(2, watched.shape[-1])]]
+        shape = watched.shape
+        found = convergence(watched.reshape(*shape[:2], -1), threads=settings.cores)
+        columns["rhat"][block.genes] = found.rhat.reshape(shape[2:]).max(axis=1)
+        columns["ess_bulk"][block.genes] = found.ess_bulk.reshape(shape[2:]).min(axis=1)
+        columns["ess_tail"][block.genes] = found.ess_tail.reshape(shape[2:]).min(axis=1)
+        columns["dispersion"][block.genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
+    shared = convergence(theta)
+    table = pd.DataFrame(
+        {"mean": theta.mean(axis=(0, 1)), "sd": theta.std(axis=(0, 1)), **vars(shared)}, index=at.names()
+    )
+    genes = _gene_table(data, columns, np.exp(hyper["log_f"]).mean(axis=(0, 1)), settings)
+    energy = ebfmi(stats[..., 6])
+    verdict = judge(
+        status=genes["status"].to_numpy(),
+        hyperparameters=table,
+        divergences=count_divergences(stats[..., 5]),
+        ebfmi=energy,
+        saturated=count_saturated(stats[..., 3], sampler.max_treedepth),
+        n_chains=settings.chains,
+        n_draws=settings.draws,
+    )
+    diagnostics = {
+        "divergences": count_divergences(stats[..., 5]),
+        "ebfmi": energy,
+        "saturated": count_saturated(stats[..., 3], sampler.max_treedepth),
+        "leapfrogs_per_draw": float(stats[..., 4].mean()),
+        "step_size": stats[:, -1, 2],
+        "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
+        "max_rhat": float(np.nanmax(columns["rhat"])),
+        "min_ess_bulk": float(np.nanmin(columns["ess_bulk"])),
+        "min_ess_tail": float(np.nanmin(columns["ess_tail"])),
+        "hyperparameters": table.to_dict(orient="index"),
+    }
+    return genes, diagnostics, verdict
+
+
+def _gene_table(
+    data: CountData, fitted: Mapping[str, FloatArray], factors: FloatArray, settings: DESettings
+) -> pd.DataFrame:
+    import pandas as pd
+
+    where = data.expressed
+    columns: dict[str, Any] = {"gene": list(data.genes), "baseMean": (data.counts / factors[:, None]).mean(axis=0)}
+    for name, values in fitted.items():
+        columns[name] = np.full(len(where), np.nan)
+        columns[name][where] = values
+    columns["status"] = gene_status(
+        all_zero=~where,
+        rhat=columns["rhat"],
+        ess_bulk=columns["ess_bulk"],
+        ess_tail=columns["ess_tail"],
+        n_chains=settings.chains,
+        n_draws=settings.draws,
+    )
+    columns["fitted"] = where
+    return pd.DataFrame(columns)
+
+
+def _coords(full: Mapping[str, Any], data: CountData, plan: Design, shape: tuple[int, ...]) -> dict[str, Any]:
+    names = np.asarray(plan.column_names, dtype=object)
+    spike = full["C"] > 1
+    return {
+        "chain": np.arange(shape[0]),
+        "draw": np.arange(shape[1]),
+        GENE: np.asarray(data.genes, dtype=object)[data.expressed],
+        SAMPLE: list(data.samples),
+        store.TESTED: list(names[plan.tested_columns]),
+        store.OTHER: list(names[plan.nuisance_columns]),
+        store.COMPONENT: list(plan.partitions().labels) if spike else ["changed"],
+        "other_term": list(plan.nuisance_terms),
+    }
+
+
+def _constant(full: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    return {
+        "projector": ((store.COMPONENT, store.TESTED, "tested_coefficient_in"), full["component"]),
+        "log_size_factor": ((SAMPLE,), full["log_size_factor"]),
+        "design": ((SAMPLE, store.TESTED), full["design"]),
+    }
+
+
+def _warnings(plan: Design, diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(plan.notes)
+
+
+def _record(
+    model: NegativeBinomialDE,
+    data: CountData,
+    plan: Design,
+    program: _Program,
+    settings: DESettings,
+    sampler: SamplerSettings,
+    clock: Mapping[str, float],
+    size_factors: str | FloatArray,
+) -> dict[str, Any]:
+    packages = ("bayesexpr", "numpy", "scipy", "pandas", "xarray", "zarr")
+    digest = hashlib.sha256(np.ascontiguousarray(data.counts).tobytes())
+    digest.update("\0".join([*data.genes, *data.samples]).encode())
+    return {
+        "kind": KIND,
+        "program": model.NAME,
+        "program_digest": program.digest,
+        "options": dict(model.options),
+        "priors": {name: str(model.prior(name)) for name in model.PRIORS},
+        "design": plan.formula,
+        "tested": plan.tested,
+        "size_factors": size_factors if isinstance(size_factors, str) else "given",
+        "method": "nuts",
+        "settings": asdict(settings),
+        "sampler": asdict(sampler),
+        "inputs_digest": digest.hexdigest(),
+        "genes": len(data.genes),
+        "genes_fitted": int(data.expressed.sum()),
+        "samples": len(data.samples),
+        "versions": {
+            "python": platform.python_version(),
+            "stan": program.version,
+            "tool_chain": program.kind,
+            **{name: metadata.version(name) for name in packages},
+        },
+        "seconds": {
+            "compile": clock["compiled"] - clock["start"],
+            "starting_values": clock["warm"] - clock["compiled"],
+            "sampling": clock["sampled"] - clock["warm"],
+            "posterior": clock["done"] - clock["sampled"],
+        },
+        "status": "done",
+    }

@@ -1,0 +1,241 @@
+"""A fitted differential-expression study: asked for contrasts, saved, loaded, reported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesexpr.data.counts import CountData
+from bayesexpr.data.design import Design, build_design
+from bayesexpr.data.sample_table import samples_from_record, samples_record
+from bayesexpr.effect import Effect, compute_effect
+from bayesexpr.errors import InputError
+from bayesexpr.posterior.store import open_tree
+from bayesexpr.posterior.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+POSTERIOR = "posterior.zarr"
+RUN_RECORD = "run.json"
+DIAGNOSTICS = "diagnostics.json"
+STUDY = "study.npz"
+GENES = "genes.csv"
+KIND = "differential_expression"
+
+
+@dataclass(frozen=True, eq=False)
+class DEFit:
+    """The posterior of a study, with what it was made from.
+
+    Attributes
+    ----------
+    folder
+        Where the posterior is; :meth:`save` copies it elsewhere.
+    data, design
+        The study and its design.
+    genes
+        One row per gene of the study: mean normalised count, dispersion, diagnostics, status, whether it was fitted.
+    verdict
+        Whether the fit can be trusted, in words.
+    diagnostics
+        Numbers behind the verdict.
+    record
+        What ``run.json`` says: program, settings, seeds, versions, digests, timings.
+    warnings
+        Sentences that the reader of a result should know.
+    """
+
+    folder: Path
+    data: CountData
+    design: Design
+    genes: pd.DataFrame
+    verdict: Verdict
+    diagnostics: Mapping[str, Any]
+    record: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+    keeper: Any = field(default=None, repr=False)
+
+    @cached_property
+    def posterior(self) -> xr.DataTree:
+        """Draws in ArviZ's schema, read lazily: groups posterior, sample_stats, observed_data, constant_data."""
+        return open_tree(self.folder / POSTERIOR)
+
+    @cached_property
+    def unchanged(self) -> float | None:
+        """Posterior mean of the share of genes whose tested effect is exactly zero; None without a spike."""
+        group = self.posterior["posterior"]
+        return float(group["weight"].isel(component=0).mean()) if "weight" in group else None
+
+    def contrast(
+        self,
+        factor: str | Sequence[str] | Mapping[str, float],
+        level: str | None = None,
+        reference: str | None = None,
+        *,
+        lfc_threshold: float = 1.0,
+        rope: float | None = None,
+        ci: float = 0.95,
+        threads: int = 1,
+    ) -> Effect:
+        """Ask the posterior for a contrast; nothing is fitted again.
+
+        Parameters
+        ----------
+        factor, level, reference
+            ``("dex", "trt", "untrt")``, the name of a numeric column or of a coefficient, or weights on coefficients:
+            see :meth:`bayesexpr.data.design.Design.contrast`.
+        lfc_threshold
+            log2 fold change of ``prob_gt``, P(|LFC| > lfc_threshold).
+        rope
+            Largest log2 fold change that counts as no change; log2 1.1 unless given.
+        ci
+            Probability inside the intervals.
+
+        Raises
+        ------
+        DesignError
+            There is no such factor, level or coefficient.
+        InputError
+            A threshold is negative, or `ci` is not between 0 and 1.
+        """
+        if not lfc_threshold >= 0 or (rope is not None and not rope >= 0) or not 0 < ci < 1:
+            raise InputError(
+                f"thresholds are at least 0 and ci lies between 0 and 1; lfc_threshold is {lfc_threshold}, "
+                f"rope {rope}, ci {ci}."
+            )
+        spec = factor if level is None else (str(factor), level, str(reference))
+        return compute_effect(
+            self.folder / POSTERIOR,
+            self.genes,
+            self.design,
+            np.asarray(self.posterior["constant_data"]["projector"]),
+            self.design.contrast(spec),
+            lfc_threshold=lfc_threshold,
+            rope=rope,
+            ci=ci,
+            unchanged=self.unchanged,
+            threads=threads,
+        )
+
+    def diagnose(self) -> Verdict:
+        """Return the verdict; its ``summary`` is one line."""
+        return self.verdict
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a RUN folder; an existing one is replaced only when the new one is whole.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+        """
+        target = Path(folder)
+        part = target.with_name(f".{target.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        shutil.copytree(self.folder / POSTERIOR, part / POSTERIOR)
+        self.write_record(part)
+        replace_folder(part, target)
+        return target
+
+    def write_record(self, folder: Path) -> None:
+        """Write everything of a RUN but the draws."""
+        samples = samples_record(self.data.sample_table)
+        write_json(folder / RUN_RECORD, {**self.record, "warnings": list(self.warnings), "sample_table": samples})
+        write_json(folder / DIAGNOSTICS, {**self.diagnostics, "verdict": self.verdict.to_dict()})
+        arrays = {"counts": self.data.counts, "genes": np.asarray(self.data.genes, dtype=str)}
+        if self.data.lengths is not None:
+            arrays["lengths"] = self.data.lengths
+        np.savez_compressed(folder / STUDY, **arrays)  # type: ignore[arg-type]
+        self.genes.to_csv(folder / GENES, index=False)
+
+    def report(
+        self, path: str | Path, effects: Sequence[Effect] | None = None, truth: pd.DataFrame | None = None
+    ) -> Path:
+        """Write the HTML report, of the contrasts in `effects` or of the first tested coefficient."""
+        from bayesexpr.report import de_report
+
+        chosen = effects or [self.contrast(str(self.design.column_names[self.design.tested_columns[0]]))]
+        return de_report.write(self, chosen, Path(path), truth=truth)
+
+
+def load(folder: str | Path) -> DEFit:
+    """Open a RUN folder that :meth:`DEFit.save` or ``bayesexpr de`` wrote.
+
+    Raises
+    ------
+    InputError
+        The folder is not a finished run of a differential-expression study.
+    """
+    import pandas as pd
+
+    root = Path(folder)
+    try:
+        record = json.loads((root / RUN_RECORD).read_text(encoding="utf-8"))
+        diagnostics = json.loads((root / DIAGNOSTICS).read_text(encoding="utf-8"))
+        with np.load(root / STUDY, allow_pickle=False) as study:
+            arrays = {name: study[name] for name in study.files}
+        table = samples_from_record(record["sample_table"])
+        genes = pd.read_csv(root / GENES, dtype={"gene": str, "status": str}, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{str(root)!r} is not a finished run: {error}. Name the folder that was given as -o."
+        ) from None
+    if record.get("kind") != KIND:
+        raise InputError(
+            f"{str(root)!r} holds a run of {record.get('program')}, not of a differential-expression study."
+        )
+    data = CountData(
+        counts=arrays["counts"],
+        genes=tuple(str(g) for g in arrays["genes"]),
+        samples=tuple(table.index),
+        sample_table=table,
+        lengths=arrays.get("lengths"),
+    )
+    genes["gene"] = list(data.genes)
+    return DEFit(
+        folder=root,
+        data=data,
+        design=build_design(record["design"], table, record["tested"]),
+        genes=genes,
+        verdict=Verdict.from_dict(diagnostics.pop("verdict")),
+        diagnostics=diagnostics,
+        record=record,
+        warnings=tuple(record["warnings"]),
+    )
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON that others can read: no NaN, indented, ends with a newline."""
+    path.write_text(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def replace_folder(part: Path, target: Path) -> None:
+    """Put a finished folder in the place of `target`, which is moved aside first and removed last."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    part.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,134 @@
+"""One contrast of a fit: its table, its decisions and its plots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesexpr.data.design import Contrast, Design
+from bayesexpr.names import from_log2
+from bayesexpr.posterior.de_draws import contrast_values
+from bayesexpr.posterior.decisions import Calls, calls
+from bayesexpr.posterior.effects import ROPE, Effects, effect_table, summarise_chunks
+from bayesexpr.posterior.store import read_blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What the posterior says of one contrast.
+
+    Attributes
+    ----------
+    contrast
+        The question.
+    table
+        One row per gene of the study, in input order; columns ``bayesexpr.names.RESULT_COLUMNS``, in log2.
+    lfc_threshold, rope
+        Changes in log2: of ``prob_gt``, and the largest that counts as none.
+    ci
+        Probability inside the intervals.
+    unchanged
+        Posterior mean of the share of genes whose tested effect is exactly zero; None without a spike.
+    """
+
+    contrast: Contrast
+    table: pd.DataFrame
+    lfc_threshold: float
+    rope: float
+    ci: float
+    unchanged: float | None
+
+    @property
+    def name(self) -> str:
+        """Name of the contrast, safe in a file name."""
+        return self.contrast.name
+
+    def calls(self, level: float = 0.05, rule: str = "qvalue") -> Calls:
+        """Genes called changed, by ``qvalue`` (the false discovery rate of the list) or ``lfdr`` (of each gene)."""
+        return calls(self.table["lfdr"].to_numpy(), level=level, rule=rule, unchanged=self.unchanged)
+
+    def plot_ma(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Plot log2 fold change against mean normalised count."""
+        from bayesexpr import plots
+
+        return plots.plot_ma(self.table, ax=ax, **options)
+
+    def plot_volcano(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Plot the evidence for a sign against log2 fold change."""
+        from bayesexpr import plots
+
+        return plots.plot_volcano(self.table, ax=ax, **options)
+
+
+def compute_effect(
+    posterior: Path,
+    genes: pd.DataFrame,
+    design: Design,
+    projectors: Any,
+    contrast: Contrast,
+    *,
+    lfc_threshold: float,
+    rope: float | None,
+    ci: float,
+    unchanged: float | None,
+    threads: int,
+) -> Effect:
+    """Go through the draws of all genes once and summarise a contrast.
+
+    Parameters
+    ----------
+    posterior
+        The zarr store.
+    genes
+        One row per gene of the study with ``gene, baseMean, dispersion, rhat, ess_bulk, ess_tail, status, fitted``.
+    projectors
+        [C, K, K] of the tested term's components.
+    """
+    tested = contrast.weights[design.tested_columns]
+    other = contrast.weights[design.nuisance_columns]
+    rope_natural = ROPE if rope is None else from_log2(rope)
+    chunks = (
+        (contrast_values(block, projectors, tested, other), _flat(block.probability))
+        for block in read_blocks(posterior)
+    )
+    is_null = ~np.any(np.einsum("k,ckl->cl", tested, projectors), axis=1) & ~np.any(other)
+    fitted = summarise_chunks(
+        chunks,
+        threshold=from_log2(lfc_threshold),
+        rope=rope_natural,
+        interval=ci,
+        is_null=is_null,
+        threads=threads,
+    )
+    table = effect_table(
+        genes["gene"].to_numpy(),
+        _spread(fitted, genes["fitted"].to_numpy()),
+        base_mean=genes["baseMean"].to_numpy(),
+        dispersion=genes["dispersion"].to_numpy(),
+        rhat=genes["rhat"].to_numpy(),
+        ess_bulk=genes["ess_bulk"].to_numpy(),
+        ess_tail=genes["ess_tail"].to_numpy(),
+        status=genes["status"].to_numpy(),
+    )
+    return Effect(contrast, table, lfc_threshold, float(rope_natural / np.log(2)), ci, unchanged)
+
+
+def _flat(values: Any) -> Any:
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _spread(fitted: Effects, where: Any) -> Effects:
+    """Give the genes that were not fitted their place; what stands there is dropped by their status."""
+    full = {}
+    for name, values in vars(fitted).items():
+        full[name] = np.full(len(where), np.nan)
+        full[name][where] = values
+    return Effects(**full)

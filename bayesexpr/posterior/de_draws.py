@@ -1,0 +1,158 @@
+"""From what the chains of ``negative_binomial_de`` wrote to the posterior of every gene, a block of genes at a time.
+
+The sampler writes whitened coordinates. Here they become intercepts, dispersions and effects, and each draw gets the
+conditional probability of every component of its tested effect, which the program had summed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesexpr.distributions import Float
+from bayesexpr.models.de_layout import Layout, Whitening
+
+Single = NDArray[np.float32]
+
+GENES_PER_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class GeneBlock:
+    """Posterior of some genes; arrays are [chain, draw, gene, ...], natural logarithms.
+
+    Attributes
+    ----------
+    genes
+        Which genes of the fit.
+    alpha, log_phi
+        Log mean in an average library; log precision.
+    beta
+        [..., K] tested effect, given that it is not zero.
+    gamma
+        [..., R] effects of all other columns.
+    probability
+        [..., C] conditional probability of each component; one component: ones.
+    """
+
+    genes: slice
+    alpha: Single
+    log_phi: Single
+    beta: Single
+    gamma: Single
+    probability: Single
+
+
+@dataclass(frozen=True)
+class ChainArrays:
+    """What the chains wrote, by variable, without a copy of the genes' coordinates.
+
+    Attributes
+    ----------
+    zeta
+        [chain, draw, H].
+    z
+        For each chain [draw, G * P], genes fastest.
+    """
+
+    zeta: Float
+    z: tuple[NDArray[np.float32], ...]
+
+    @classmethod
+    def find(cls, names: tuple[str, ...], draws: list[NDArray[np.float32]], sizes: tuple[int, int, int]) -> ChainArrays:
+        """Cut the columns of ``zeta`` and ``z`` out of each chain's draws [draw, column]; `sizes` is (H, G, P)."""
+        H, G, P = sizes
+        zeta, z = names.index("zeta.1"), names.index("z.1.1")
+        return cls(
+            zeta=np.stack([chain[:, zeta : zeta + H] for chain in draws]).astype(float),
+            z=tuple(chain[:, z : z + G * P] for chain in draws),
+        )
+
+    def block(self, genes: slice, G: int, P: int) -> Single:
+        """Coordinates [chain, draw, gene, P] of some genes."""
+        out = np.empty((len(self.z), len(self.z[0]), genes.stop - genes.start, P), dtype=np.float32)
+        for chain, values in enumerate(self.z):
+            for p in range(P):
+                out[chain, :, :, p] = values[:, p * G + genes.start : p * G + genes.stop]
+        return out
+
+
+def gene_blocks(
+    chains: ChainArrays, whitening: Whitening, at: Layout, full: Mapping[str, Any], size: int = GENES_PER_BLOCK
+) -> Iterator[GeneBlock]:
+    """Go through all genes, `size` at a time.
+
+    Parameters
+    ----------
+    full
+        The model's completed data.
+    """
+    theta = whitening.theta(chains.zeta)
+    hyper = at.hyper(theta, full["log_size_factor"])
+    for start in range(0, full["G"], size):
+        genes = slice(start, min(start + size, full["G"]))
+        psi = whitening.psi(chains.block(genes, full["G"], at.P).astype(float), theta, genes)
+        alpha, log_phi, beta = psi[..., 0], at.log_phi(psi, hyper), at.effect(psi, hyper)
+        gamma = at.other_effects(psi, hyper, full["nuisance_term"])
+        probability = component_probability(alpha, log_phi, beta, gamma, hyper, full, genes)
+        yield GeneBlock(genes, *(a.astype(np.float32) for a in (alpha, log_phi, beta, gamma, probability)))
+
+
+def component_probability(
+    alpha: Float,
+    log_phi: Float,
+    beta: Float,
+    gamma: Float,
+    hyper: Mapping[str, Float],
+    full: Mapping[str, Any],
+    genes: slice,
+) -> Float:
+    """Conditional probability [..., g, C] of every component in every draw.
+
+    What does not differ between components (binomial coefficients, for one) is left out of the likelihoods.
+    """
+    C = full["C"]
+    if C == 1:
+        return np.ones((*alpha.shape, 1))
+    log_joint = np.empty((*alpha.shape, C))
+    log_joint[...] = np.log(hyper["weight"])[..., None, :]
+    phi = np.exp(log_phi)
+    count, length = full["count"][:, genes], full["log_length"][:, genes]
+    for s in range(full["S"]):
+        base = alpha + hyper["log_f"][..., s, None] + length[s]
+        if full["R"]:
+            base = base + gamma @ full["nuisance_design"][s]
+        rows, row_of = np.unique(full["component_design"][:, s], axis=0, return_inverse=True)
+        total = count[s] + phi
+        for r, row in enumerate(rows):
+            eta = base + beta @ row if row.any() else base
+            term = count[s] * eta - total * np.log1p(np.exp(eta - log_phi))
+            log_joint[..., row_of == r] += term[..., None]
+    return np.asarray(special.softmax(log_joint, axis=-1))
+
+
+def contrast_values(block: GeneBlock, projectors: Float, tested: Float, other: Float) -> Float:
+    """Natural log change of a contrast under every component, [draw of all chains, gene, component].
+
+    Parameters
+    ----------
+    projectors
+        [C, K, K] of the components.
+    tested, other
+        Weights [K] and [R] of the contrast on the tested and on the other columns.
+    """
+    on_beta = np.einsum("k,ckl->cl", tested, projectors)
+    value = np.einsum("adgl,cl->adgc", block.beta, on_beta, optimize=True)
+    if np.any(other):
+        value = value + (block.gamma @ other)[..., None]
+    return np.asarray(value.reshape(-1, *value.shape[2:]))
+
+
+def average_effect(block: GeneBlock, projectors: Float) -> Float:
+    """Average the tested effect over the components of each draw: [chain, draw, gene, K], smooth, hence fit for R-hat."""
+    return np.asarray(np.einsum("adgc,ckl,adgl->adgk", block.probability, projectors, block.beta, optimize=True))
