@@ -61,6 +61,7 @@ def write(
 
 def write_apart(ax: Axes, names: Sequence[object] | NDArray[Any], x: ArrayLike, y: ArrayLike) -> None:
     """Write names beside points, the first ones first; one that would lie on another is left out."""
+    ax.autoscale_view()  # limits are otherwise set only when the figure is drawn
     figure = ax.figure.get_figure(root=True)
     inches = figure.get_size_inches() if figure else np.array([5.0, 4.0])
     size = 72 * inches * ax.get_position().size  # of the axes, in points, before the layout is made: near enough
@@ -68,12 +69,13 @@ def write_apart(ax: Axes, names: Sequence[object] | NDArray[Any], x: ArrayLike, 
     taken: list[tuple[float, float, float, float]] = []
     for name, place, point in zip(names, places, np.column_stack((x, y)), strict=True):
         width, height = 0.62 * _LABEL_SIZE * len(plain(name)), 1.15 * _LABEL_SIZE
-        for align in ("left", "right") if place[0] + width < size[0] else ("right",):
+        for align, rise in (("left", 3), ("right", 3), ("left", -3 - height), ("right", -3 - height)):
             left = place[0] + 4 if align == "left" else place[0] - 4 - width
-            box = (left, place[1] + 3, left + width, place[1] + 3 + height)
-            if left >= 0 and all(box[2] < b[0] or b[2] < box[0] or box[3] < b[1] or b[3] < box[1] for b in taken):
+            box = (left, place[1] + rise, left + width, place[1] + rise + height)
+            inside = left >= 0 and box[2] <= size[0] and box[1] >= 0
+            if inside and all(box[2] < b[0] or b[2] < box[0] or box[3] < b[1] or b[3] < box[1] for b in taken):
                 taken.append(box)
-                write(ax, name, point, (4 if align == "left" else -4, 3), align)
+                write(ax, name, point, (4 if align == "left" else -4, round(rise)), align)
                 break
 
 

@@ -34,7 +34,6 @@ from bayesexpr.drawing import (
     new_figure,
     plain,
     tick_names,
-    write,
     write_apart,
 )
 
@@ -208,9 +207,8 @@ def plot_pca(
             s=44,
             label=plain(group) or "samples",
         )
-    for place, name in zip(score, samples, strict=True):
-        write(ax, name, place, (6, 3))
     ax.margins(0.18)
+    write_apart(ax, samples, score[:, 0], score[:, 1])
     parts = [100 * share[i] if i < len(share) else 0.0 for i in (0, 1)]
     finish(ax, f"component 1 ({parts[0]:.0f} % of variance)", f"component 2 ({parts[1]:.0f} % of variance)")
     if groups is not None:

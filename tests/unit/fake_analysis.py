@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
 from bayesexpr import names
-from bayesexpr.posterior import decisions
+from bayesexpr.posterior import decisions, verdict
+from bayesexpr.report import ContrastContent, ReportContent, top_genes
 
 HOSTILE = (
     "<script>document.title='owned'</script>",
@@ -32,12 +35,18 @@ def table(n_genes: int = 2000, seed: int = 1, hostile: bool = False) -> tuple[pd
         gene[: len(HOSTILE)] = HOSTILE
     mean = np.exp(rng.normal(4, 2.2, n_genes))
     changed = rng.random(n_genes) < 0.15
-    truth = np.where(changed, rng.standard_t(4, n_genes) * 1.1, 0.0)
+    truth = np.where(changed, np.clip(rng.standard_t(4, n_genes) * 1.1, -6, 6), 0.0)
     truth[: len(HOSTILE)] = rng.choice([-3, 3], min(len(HOSTILE), n_genes))
     noise = 0.25 + 1.2 / np.sqrt(mean)
     raw = truth + rng.normal(size=n_genes) * noise
-    odds = 0.15 / 0.85 * noise / np.sqrt(noise**2 + 1) * np.exp(0.5 * raw**2 * (1 / noise**2 - 1 / (noise**2 + 1)))
-    sure = odds / (1 + odds)
+    odds = (
+        0.15
+        / 0.85
+        * noise
+        / np.sqrt(noise**2 + 1)
+        * np.exp(np.minimum(0.5 * raw**2 * (1 / noise**2 - 1 / (noise**2 + 1)), 700))
+    )
+    sure = 1 / (1 + 1 / odds)
     given = raw / (1 + noise**2)
     sd = noise / np.sqrt(1 + noise**2)
     z = np.abs(given) / sd
@@ -89,3 +98,86 @@ def counts(results: pd.DataFrame, truth: pd.DataFrame, seed: int = 2) -> tuple[p
     donor = np.repeat(rng.normal(0, 0.2, (4, mu.shape[1])), 2, axis=0)
     drawn = rng.poisson(rng.gamma(8, mu * np.exp(donor) / 8))
     return pd.DataFrame(drawn.astype(float), index=samples, columns=list(results["gene"])), samples, groups
+
+
+def content(n_genes: int = 2000, hostile: bool = False, contrasts: int = 1, simulated: bool = True) -> ReportContent:
+    """Everything a report shows, made up."""
+    results, truth = table(n_genes, hostile=hostile)
+    normalised, samples, groups = counts(results, truth)
+    made = decisions.calls(results["lfdr"], unchanged=0.85)
+    thresholds = np.linspace(0, 4, 60)
+    top = top_genes(results, made.called, 6)
+    curve = 1 / (1 + np.exp(4 * (thresholds[:, None] - top["log2FoldChange"].abs().to_numpy())))
+    shared = pd.DataFrame(
+        {
+            "mean": [4.02, 2.1, -3.5, 0.7],
+            "sd": [0.03, 0.02, 0.1, 0.05],
+            "rhat": [1.001, 1.003, 1.002, 1.0],
+            "ess_bulk": [2100.0, 900.0, 1500.0, 1800.0],
+            "ess_tail": [2000.0, 1100.0, 1300.0, 2500.0],
+        },
+        index=["mu_alpha", "sigma_alpha", "log_a0", "s"],
+    )
+    judged = verdict.judge(
+        status=results["status"],
+        hyperparameters=shared,
+        divergences=0,
+        ebfmi=[0.85, 0.91, 0.88, 0.79],
+        saturated=3,
+        n_chains=4,
+        n_draws=1000,
+    )
+    name = HOSTILE[0] if hostile else "donor"
+    known = pd.DataFrame(
+        {
+            name: np.repeat(["d1", "d2", "d3", "d4"], 2),
+            "condition": groups,
+            "library size": normalised.sum(axis=1).astype(int).to_numpy(),
+            "size factor": np.linspace(0.8, 1.2, 8),
+        },
+        index=list(HOSTILE[:8]) if hostile else samples,
+    )
+    grid = np.geomspace(0.5, 1e5, 60)
+    one = ContrastContent(
+        name="condition",
+        question="condition: trt against untrt",
+        table=results,
+        rule=made.rule,
+        called=made.called,
+        expected_false=made.expected_false,
+        lfc_threshold=1.0,
+        rope=float(names.to_log2(np.log(1.1))),
+        warning=made.warning,
+        curve=(thresholds, curve, list(top["gene"])),
+        truth=truth if simulated else None,
+    )
+    return ReportContent(
+        title=HOSTILE[0] if hostile else "Differential expression: trt against untrt",
+        command="bayesexpr de counts.csv.gz samples.csv -o run --design '~ donor + condition' "
+        "--contrast condition,trt,untrt --seed 1",
+        design=HOSTILE[1] if hostile else "~ donor + condition",
+        contrasts=tuple(dataclasses.replace(one, name=f"c{i}") for i in range(contrasts)),
+        samples=known,
+        library_sizes=normalised.sum(axis=1).to_numpy(),
+        normalised_counts=normalised,
+        verdict=judged,
+        diagnostics={
+            "chains": 4,
+            "draws per chain": 1000,
+            "divergent draws": 0,
+            "lowest E-BFMI": 0.79,
+            "seconds": 412.3,
+        },
+        hyperparameters=shared,
+        rhat_limit=1.01,
+        min_ess=400,
+        groups=groups,
+        log_counts=np.log2(normalised.to_numpy() + 1),
+        energy=np.random.default_rng(5).normal(size=(4, 1000)),
+        dispersion_trend=(grid, 0.03 + 2 / grid),
+        provenance={
+            "Versions": {"bayesexpr": "0.1.0", "Stan": "2.37", HOSTILE[2] if hostile else "numpy": np.__version__},
+            "Seeds and digests": {"seed": 1, "counts.csv.gz": "sha256 " + "3f" * 32},
+        },
+        warnings=(HOSTILE[1],) if hostile else ("Sample donor4_trt has a third of the depth of the others.",),
+    )

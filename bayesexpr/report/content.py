@@ -1,0 +1,123 @@
+"""What a report is made of: plain data, gathered by whoever ran the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bayesexpr.posterior.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class ContrastContent:
+    """One contrast of the report.
+
+    Attributes
+    ----------
+    name : str
+        Its short name.
+    question : str
+        What it compares, in words: "dex: trt against untrt".
+    table : pandas.DataFrame
+        Columns `bayesexpr.names.RESULT_COLUMNS`.
+    rule : str
+        The rule by which genes are called, in words; see `bayesexpr.posterior.decisions.Calls`.
+    called : array [gene] of bool
+        Rows of `table` that are called.
+    expected_false : float
+        Posterior expected number of called genes without a material change.
+    lfc_threshold : float
+        The t of ``prob_gt``, log2.
+    rope : float
+        Largest change that counts as none, log2.
+    warning : str
+        Why another rule should be thought of; empty for none.
+    curve : (thresholds, probability, genes), optional
+        P(|log2 fold change| > t) as ``[threshold, gene]`` for a few genes.
+    truth : pandas.DataFrame, optional
+        Columns ``gene`` and ``true_log2fc`` of a simulated study.
+    """
+
+    name: str
+    question: str
+    table: pd.DataFrame
+    rule: str
+    called: NDArray[np.bool_]
+    expected_false: float
+    lfc_threshold: float
+    rope: float
+    warning: str = ""
+    curve: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None
+    truth: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a report shows.
+
+    Attributes
+    ----------
+    title, command, design : str
+        The study, the command that made the run, and the design formula.
+    contrasts : tuple of ContrastContent
+    samples : pandas.DataFrame
+        Indexed by sample, with the columns to show.
+    library_sizes : array [sample]
+        Total counts.
+    groups : sequence of str, optional
+        Group of every sample, for colours.
+    normalised_counts : pandas.DataFrame
+        Samples x genes, with at least the genes of `bayesexpr.report.top_genes`.
+    log_counts : array [sample, gene], optional
+        Normalised log counts for the principal components.
+    verdict : Verdict
+    diagnostics : mapping
+        Label and value of everything that is to be listed beside the verdict.
+    hyperparameters : pandas.DataFrame
+        Indexed by name: summaries of the parameters that all genes share.
+    rhat_limit, min_ess : float
+        Limits drawn beside the diagnostics of the genes.
+    interval : float
+        Probability of the intervals.
+    energy : array [chain, draw], optional
+    dispersion_trend : (mean, dispersion), optional
+        Points of the learned trend.
+    provenance : mapping of mappings
+        Headed lists: versions, seeds, digests, timings.
+    warnings : tuple of str
+        What the run warned of.
+    """
+
+    title: str
+    command: str
+    design: str
+    contrasts: tuple[ContrastContent, ...]
+    samples: pd.DataFrame
+    library_sizes: ArrayLike
+    normalised_counts: pd.DataFrame
+    verdict: Verdict
+    diagnostics: Mapping[str, object]
+    hyperparameters: pd.DataFrame
+    rhat_limit: float
+    min_ess: float
+    interval: float = 0.95
+    groups: Sequence[str] | None = None
+    log_counts: ArrayLike | None = None
+    energy: ArrayLike | None = None
+    dispersion_trend: tuple[ArrayLike, ArrayLike] | None = None
+    provenance: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def top_genes(table: pd.DataFrame, called: ArrayLike, count: int = 12) -> pd.DataFrame:
+    """Pick the rows to show first: called genes with the largest effects, then the surest of the others."""
+    flags = np.asarray(called, dtype=bool)
+    answered = table["lfdr"].notna().to_numpy()
+    size = table["log2FoldChange"].abs()
+    first = table[flags & answered].assign(_size=size).sort_values("_size", ascending=False, kind="stable")
+    rest = table[~flags & answered].sort_values("lfdr", kind="stable")
+    return pd.concat([first.drop(columns="_size"), rest]).head(count)

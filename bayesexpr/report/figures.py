@@ -1,0 +1,159 @@
+"""Figures of the report as images inside the page, each with a text for those who cannot see it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from bayesexpr import plots
+from bayesexpr.report.content import ContrastContent, ReportContent, top_genes
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure: data URI, alternative text, caption (plain texts), and the share of the page it asks for."""
+
+    source: str
+    alt: str
+    caption: str
+    wide: bool = False
+
+
+def overview(content: ReportContent) -> list[Image]:
+    """Library sizes and principal components."""
+    names = [str(name) for name in content.samples.index]
+    totals = np.asarray(content.library_sizes, dtype=float)
+    ax = plots.plot_library_sizes(names, totals, content.groups)
+    low, high = totals.min() / 1e6, totals.max() / 1e6
+    images = [
+        _image(
+            ax.figure,
+            f"Bars of the library sizes of {len(names)} samples, from {low:.3g} to {high:.3g} million counts.",
+            "Library sizes. The size factors, which are estimated with the effects, take differences in depth out.",
+        )
+    ]
+    if content.log_counts is not None:
+        ax = plots.plot_pca(content.log_counts, names, content.groups)
+        images.append(
+            _image(
+                ax.figure,
+                f"Scatter plot of the first two principal components of {len(names)} samples. "
+                f"Horizontal axis: {ax.get_xlabel()}; vertical axis: {ax.get_ylabel()}.",
+                "Principal components of normalised log counts. Samples that lie close have similar expression; "
+                "what separates them should be something you know.",
+            )
+        )
+    return images
+
+
+def trust(content: ReportContent) -> list[Image]:
+    """Diagnostics of the genes, energy of the chains, dispersions."""
+    table = content.contrasts[0].table
+    ess = np.fmin(table["ess_bulk"].to_numpy(float), table["ess_tail"].to_numpy(float))
+    rhat = table["rhat"].to_numpy(float)
+    known = np.isfinite(rhat) & np.isfinite(ess)
+    images = []
+    if known.any():
+        images.append(
+            _image(
+                plots.plot_diagnostics(rhat, ess, rhat_limit=content.rhat_limit, min_ess=content.min_ess).figure,
+                f"Scatter plot of R-hat against effective draws of {known.sum()} genes: "
+                f"largest R-hat {rhat[known].max():.3f}, fewest effective draws {ess[known].min():.0f}.",
+                "Every gene's own diagnostics: R-hat near 1 means that the chains agree; left of the dotted line "
+                "there are too few effective draws.",
+            )
+        )
+    if content.energy is not None:
+        images.append(
+            _image(
+                plots.plot_energy(content.energy).figure,
+                "Histograms of the energy of the draws and of its steps from draw to draw.",
+                "Energy. The outline should be about as wide as the filled shape: the chains then move freely.",
+            )
+        )
+    dispersion = table["dispersion"].to_numpy(float)
+    images.append(
+        _image(
+            plots.plot_dispersion(table["baseMean"], dispersion, content.dispersion_trend).figure,
+            "Scatter plot of every gene's dispersion against its mean count on logarithmic axes"
+            + (", with the learned trend." if content.dispersion_trend is not None else "."),
+            "Dispersion: the biological variance relative to the squared mean. Genes with little information lie near "
+            "the trend, which they share.",
+        )
+    )
+    return images
+
+
+def changes(content: ReportContent, contrast: ContrastContent) -> list[Image]:
+    """MA plot, volcano plot and the top genes of a contrast."""
+    up = contrast.called & (contrast.table["log2FoldChange"].to_numpy(float) > 0)
+    counts = f"{int(up.sum())} genes are called up and {int((contrast.called & ~up).sum())} down"
+    images = [
+        _image(
+            plots.plot_ma(contrast.table).figure,
+            f"Scatter plot of log2 fold change against mean normalised count; {counts}.",
+            "Effect against abundance. Estimates of genes with few counts are drawn towards zero, not thrown about.",
+        ),
+        _image(
+            plots.plot_volcano(contrast.table).figure,
+            f"Volcano plot: minus log10 s-value against log2 fold change; {counts}.",
+            "Sureness against effect. The flat top is what this number of draws can resolve: no error rate is ever 0.",
+        ),
+    ]
+    top = top_genes(contrast.table, contrast.called)
+    top = top[top["gene"].isin(content.normalised_counts.columns)]
+    if len(top):
+        axes = plots.plot_top_genes(top, content.normalised_counts, content.groups)
+        images.append(
+            _image(
+                axes[0].figure,
+                f"Normalised counts of {len(top)} genes in every sample beside their posterior log2 fold changes.",
+                "The genes with the largest effects among those called: every sample's normalised count, and the "
+                f"posterior mean with its {100 * content.interval:g} % interval, averaged over the possibility of no "
+                "change and given that there is one.",
+                wide=True,
+            )
+        )
+    return images
+
+
+def sureness(contrast: ContrastContent) -> list[Image]:
+    """P(|LFC| > t) of some genes and, for a simulated study, the intervals against the truth."""
+    images = []
+    if contrast.curve is not None:
+        thresholds, probability, genes = contrast.curve
+        images.append(
+            _image(
+                plots.plot_prob_curve(thresholds, probability, genes).figure,
+                f"Curves of the probability that |log2 fold change| exceeds a threshold, for {len(genes)} genes.",
+                "How large is the change? Read off the probability that it exceeds the size that matters to you.",
+            )
+        )
+    if contrast.truth is not None:
+        joined = contrast.table.merge(contrast.truth, on="gene", how="inner")
+        ax = plots.plot_truth(joined["log2FoldChange"], joined["ci_lower"], joined["ci_upper"], joined["true_log2fc"])
+        images.append(
+            _image(
+                ax.figure,
+                f"Posterior means and intervals against the true log2 fold changes. {ax.get_title()}.",
+                "This study was simulated, so the truth is known: points on the line are estimated exactly.",
+            )
+        )
+    return images
+
+
+def _image(figure: object, alt: str, caption: str, wide: bool = False) -> Image:
+    """Make an SVG whose texts stay texts, so that the reader's own fonts supply every script."""
+    assert isinstance(figure, Figure)
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bayesexpr"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Image(source=f"data:image/svg+xml;base64,{encoded}", alt=alt, caption=caption, wide=wide)

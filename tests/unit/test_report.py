@@ -1,0 +1,325 @@
+"""The report: whole, self-contained, in order, and deaf to names that look like code."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import html
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from fake_analysis import HOSTILE, content, table
+
+from bayesexpr.posterior import decisions
+from bayesexpr.report import figures, render, top_genes, write_report
+from bayesexpr.report.html import table_json
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, the texts of scripts and styles, and all other text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self._open: dict[str, str | None] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open = {"tag": tag, **dict(attrs)} if tag in ("script", "style") else None
+
+    def handle_data(self, data: str) -> None:
+        if self._open is not None:
+            self.raw.append((self._open, data))
+        else:
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = None
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def plain() -> str:
+    return render(content(300))
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return render(content(300, hostile=True))
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out where a test is not about them: drawing takes nearly all the time of a report."""
+    for name in ("overview", "trust", "changes", "sureness"):
+        monkeypatch.setattr(figures, name, lambda *_: [])
+
+
+def data_of(page: Page) -> list[dict[str, Any]]:
+    return [json.loads(text) for attributes, text in page.raw if attributes.get("type") == "application/json"]
+
+
+def test_sections_are_in_the_order_of_a_readers_questions(plain: str) -> None:
+    headings = re.findall(r"<h2>(.*?)</h2>", plain)
+    assert headings == [
+        "Warnings of the run",
+        "What was asked, and of what data",
+        "Can it be trusted",
+        "What changed",
+        "How sure",
+        "How to get it again",
+    ]
+
+
+def test_says_what_matters(plain: str) -> None:
+    it = content(300)
+    text = html.unescape(plain)
+    contrast = it.contrasts[0]
+    assert it.command in text
+    assert it.verdict.summary in text
+    assert contrast.rule in text
+    assert f"<strong>{contrast.called.sum()} genes are called changed</strong>" in plain
+    assert "p-value" in text
+    assert "of the 95 % intervals hold the truth" in text
+    for status, count in it.verdict.status_counts.items():
+        assert re.search(rf'<th scope="row">{status}</th><td>{count:,}</td>', plain)
+
+
+def test_is_one_file_that_asks_for_nothing(plain: str) -> None:
+    page = Page(plain)
+    for _, attributes in page.elements:
+        for name in ("src", "href", "action", "data", "srcset", "style"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/svg+xml;base64,")), (name, value)
+    assert "@import" not in plain
+    assert "url(" not in plain
+
+
+def test_policy_allows_this_script_and_style_and_no_other(plain: str) -> None:
+    page = Page(plain)
+    policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    run = [(a["tag"], text) for a, text in page.raw if a.get("type") != "application/json"]
+    assert [tag for tag, _ in run] == ["style", "script"]
+    for tag, text in run:
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_hostile_names_come_out_as_text(plain: str, hostile: str) -> None:
+    page, calm = Page(hostile), Page(plain)
+    for tag in ("script", "svg", "img", "style", "iframe"):
+        assert len(page.all(tag)) == len(calm.all(tag)), tag
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+    genes = data_of(page)[0]["rows"]["gene"]
+    assert set(HOSTILE) <= set(genes)
+    for name in HOSTILE[:8]:
+        assert name in page.text  # samples, verbatim: {{7*7}} is not 49
+    assert "49" not in [cell.strip() for cell in page.text.splitlines()]
+    for attributes, text in page.raw:
+        if attributes.get("type") == "application/json":
+            assert not set("<>&\u2028") & set(text)
+
+
+def test_figures_are_images_that_parse_and_have_words(hostile: str) -> None:
+    images = Page(hostile).all("img")
+    assert len(images) >= 8
+    for image in images:
+        assert len(image["alt"] or "") > 30
+        root = ElementTree.fromstring(base64.b64decode((image["src"] or "").split(",")[1]))
+        tags = {element.tag.split("}")[1] for element in root.iter()}
+        assert "script" not in tags
+    assert "基因表达" in base64.b64decode((images[0]["src"] or "").split(",")[1]).decode()
+
+
+def test_headings_tables_and_regions_serve_a_screen_reader(plain: str) -> None:
+    page = Page(plain)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert page.all("html")[0]["lang"] == "en"
+    assert "@media print" in plain
+    anchors = {a["href"] for a in page.all("a")}
+    ids = {f"#{attributes['id']}" for _, attributes in page.elements if "id" in attributes}
+    assert anchors <= ids
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_levels_of_trust_have_their_own_mark() -> None:
+    it = content(200)
+    marks = {}
+    for level in ("trustworthy", "use with care", "not trustworthy"):
+        page = render(dataclasses.replace(it, verdict=dataclasses.replace(it.verdict, level=level)))
+        marks[level] = re.search(r'class="verdict ([\w-]+)"><span class="badge" aria-hidden="true">(.)<', page).groups()  # type: ignore[union-attr]
+    assert len(set(marks.values())) == 3
+
+
+def test_what_is_missing_is_left_out() -> None:
+    it = content(200, simulated=False)
+    contrast = dataclasses.replace(it.contrasts[0], curve=None, called=np.zeros(200, dtype=bool))
+    bare = dataclasses.replace(
+        it, contrasts=(contrast,), groups=None, log_counts=None, energy=None, dispersion_trend=None, warnings=()
+    )
+    page = render(bare)
+    assert "0 genes are called changed" in page
+    assert "known truth" not in page
+    assert "Warnings of the run" not in page
+
+
+def test_table_in_the_page_holds_every_answered_gene_to_four_digits() -> None:
+    results, _ = table(400)
+    called = decisions.calls(results["lfdr"]).called
+    text, listed = table_json(results, called, 1.0, 10**7)
+    data = json.loads(text)
+    answered = results[results["lfdr"].notna()].sort_values("lfdr", kind="stable")
+    assert listed == len(answered)
+    assert data["rows"]["gene"] == list(answered["gene"])
+    np.testing.assert_allclose(data["rows"]["log2FoldChange"], answered["log2FoldChange"], rtol=5e-4)
+    assert sum(data["called"]) == called.sum()
+    assert [data["statuses"][i] for i in data["rows"]["status"]] == list(answered["status"])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_table_too_large_for_the_page_keeps_the_surest_genes() -> None:
+    results, _ = table(2000)
+    called = decisions.calls(results["lfdr"]).called
+    text, listed = table_json(results, called, 1.0, 40_000)
+    assert len(text) <= 40_000
+    assert 100 < listed < 1000
+    assert json.loads(text)["rows"]["gene"] == list(results.sort_values("lfdr", kind="stable")["gene"].head(listed))
+    it = content(2000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bayesexpr.report.html.TABLE_BYTES", 40_000)
+        assert f"The {listed} surest of " in render(it)
+
+
+def test_whole_annotation_stays_below_ten_megabytes(tmp_path: Path) -> None:
+    path = write_report(content(64_102, contrasts=1, simulated=False), tmp_path / "report.html")
+    assert path.stat().st_size < 10e6
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_contrasts_have_a_table_each() -> None:
+    assert len(data_of(Page(render(content(200, contrasts=2))))) == 2
+
+
+def test_top_genes_are_called_ones_by_effect_then_the_surest() -> None:
+    results, _ = table(500)
+    called = decisions.calls(results["lfdr"]).called
+    top = top_genes(results, called, called.sum() + 5)
+    effects = top["log2FoldChange"].abs().to_numpy()[: called.sum()]
+    assert (np.diff(effects) <= 0).all()
+    assert (np.diff(top["lfdr"].to_numpy()[called.sum() :]) >= 0).all()
+    assert top["lfdr"].notna().all()
+
+
+def test_a_failure_leaves_the_old_report_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    it = content(100)
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_report(it, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.undo()
+    write_report(it, path)
+    assert path.read_text().startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(figures.plots, "plot_ma", fail)
+    before = path.read_text()
+    with pytest.raises(OSError, match="no space"):
+        write_report(it, path)
+    assert path.read_text() == before
+
+
+def test_same_content_gives_the_same_file() -> None:
+    it = content(150)
+    assert render(it) == render(it)
+
+
+PROBE = """
+<script>
+const out = [document.title, location.href.startsWith("file:")];
+const box = document.querySelector(".explorer"), rows = () => [...box.querySelectorAll(".genes tbody tr")];
+const names = () => rows().map((row) => row.querySelector("th").textContent);
+const field = box.querySelector(".search");
+const type = (text) => { field.value = text; field.dispatchEvent(new Event("input")); };
+out.push(box.hidden, rows().length);
+[...box.querySelectorAll("thead button")].find((b) => b.textContent === "log2 FC").click();
+const effects = rows().map((row) => Number(row.children[2].textContent));
+out.push(effects.every((v, i) => i === 0 || v <= effects[i - 1]));
+out.push(box.querySelector("th[aria-sort=descending]").textContent);
+box.querySelector(".next").click();
+out.push(box.querySelector(".page").textContent.startsWith("page 2 of"));
+type("onload"); out.push(names());
+type("基因"); out.push(names());
+type("no such gene"); out.push(rows().length, box.querySelector(".found").textContent);
+type("");
+const canvas = box.querySelector("canvas"), frame = canvas.getBoundingClientRect();
+let seen = "";
+for (let x = 0; x < frame.width && !seen; x += 6) for (let y = 0; y < frame.height && !seen; y += 6) {
+  canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: frame.left + x, clientY: frame.top + y }));
+  if (box.querySelector(".tip").style.visibility === "visible") seen = box.querySelector(".tip").textContent;
+}
+out.push(seen.includes("log2 fold change"));
+document.title = JSON.stringify(out);
+</script></body>
+"""
+
+
+def browse(path: Path, profile: Path) -> str:
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
+        "--enable-logging=stderr", "--window-size=1280,2000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_in_a_browser_the_table_works_and_no_name_runs(tmp_path: Path, hostile: str) -> None:
+    whole = tmp_path / "whole.html"
+    whole.write_text(hostile, encoding="utf-8")
+    page = browse(whole, tmp_path / "profile")  # under its own policy, without a console message
+    assert f"<title>{html.escape(HOSTILE[0], quote=False)}</title>" in page
+    assert page.count("<bdi>") > 50
+
+    probe = tmp_path / "probe.html"  # the policy is taken off, so that the probe may run
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", hostile).replace("</body>", PROBE)
+    probe.write_text(text, encoding="utf-8")
+    title = re.search(r"<title>(.*?)</title>", browse(probe, tmp_path / "profile"), re.DOTALL)
+    assert title is not None
+    got = json.loads(html.unescape(title.group(1)))
+    assert got[:2] == [HOSTILE[0], True]
+    assert got[2:7] == [False, 50, True, "log2 FC", True]
+    assert sorted(got[7]) == [HOSTILE[1]]
+    assert got[8] == ["基因表达"]
+    assert got[9:] == [0, "0 genes", True]
