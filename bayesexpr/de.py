@@ -21,7 +21,7 @@ from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design, build_design
 from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.size_factors import size_factors as robust_size_factors
-from bayesexpr.de_fit import KIND, POSTERIOR, DEFit
+from bayesexpr.de_fit import KIND, DEFit
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points, warm_start
 from bayesexpr.errors import InputError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
@@ -29,7 +29,7 @@ from bayesexpr.models.priors import Prior
 from bayesexpr.names import GENE, SAMPLE
 from bayesexpr.posterior import store
 from bayesexpr.posterior.de_draws import ChainArrays, average_effect, gene_blocks
-from bayesexpr.posterior.diagnostics import convergence, count_divergences, count_saturated, ebfmi
+from bayesexpr.posterior.diagnostics import convergence, count_divergences, count_saturated, ebfmi, expected_max_rhat
 from bayesexpr.posterior.verdict import gene_status, judge
 from bayesexpr.progress import Progress, Silent
 from bayesexpr.stan.output import ChainDraws, read_chains
@@ -156,7 +156,7 @@ def fit_de(
         verdict=verdict,
         diagnostics=diagnostics,
         record=_record(model, data, plan, program, settings, used, clock, size_factors),
-        warnings=_warnings(plan, diagnostics),
+        warnings=plan.notes,
         keeper=keeper,
     )
 
@@ -275,7 +275,7 @@ def _digest(
     labels = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
     sampler_columns = {name: stats[..., k] for k, name in enumerate(labels)}
     sampler_columns["diverging"] = sampler_columns["diverging"].astype(bool)
-    path = home / POSTERIOR
+    path = home / store.POSTERIOR
     store.create(path, hyper, sampler_columns, _coords(full, data, plan, stats.shape), full["count"], _constant(full))
 
     G = full["G"]
@@ -314,6 +314,7 @@ def _digest(
         "leapfrogs_per_draw": float(stats[..., 4].mean()),
         "step_size": stats[:, -1, 2],
         "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
+        "rhat_limit": expected_max_rhat(G, settings.chains, settings.draws),
         "max_rhat": float(np.nanmax(columns["rhat"])),
         "min_ess_bulk": float(np.nanmin(columns["ess_bulk"])),
         "min_ess_tail": float(np.nanmin(columns["ess_tail"])),
@@ -365,10 +366,6 @@ def _constant(full: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]
         "log_size_factor": ((SAMPLE,), full["log_size_factor"]),
         "design": ((SAMPLE, store.TESTED), full["design"]),
     }
-
-
-def _warnings(plan: Design, diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(plan.notes)
 
 
 def _record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,14 @@ from bayesexpr.data.design import Design, build_design
 from bayesexpr.data.sample_table import samples_from_record, samples_record
 from bayesexpr.effect import Effect, compute_effect
 from bayesexpr.errors import InputError
-from bayesexpr.posterior.store import open_tree
+from bayesexpr.posterior.store import POSTERIOR, open_tree
 from bayesexpr.posterior.verdict import Verdict
+from bayesexpr.run import RUN_RECORD, write_run
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-POSTERIOR = "posterior.zarr"
-RUN_RECORD = "run.json"
 DIAGNOSTICS = "diagnostics.json"
 STUDY = "study.npz"
 GENES = "genes.csv"
@@ -75,6 +74,16 @@ class DEFit:
         group = self.posterior["posterior"]
         return float(group["weight"].isel(component=0).mean()) if "weight" in group else None
 
+    @cached_property
+    def projectors(self) -> Any:
+        """Projectors [C, K, K] of the components of the tested effect."""
+        return np.asarray(self.posterior["constant_data"]["projector"])
+
+    @cached_property
+    def size_factors(self) -> Any:
+        """Posterior mean [S] of the size factors."""
+        return np.exp(np.asarray(self.posterior["posterior"]["log_f"])).mean(axis=(0, 1))
+
     def contrast(
         self,
         factor: str | Sequence[str] | Mapping[str, float],
@@ -117,7 +126,7 @@ class DEFit:
             self.folder / POSTERIOR,
             self.genes,
             self.design,
-            np.asarray(self.posterior["constant_data"]["projector"]),
+            self.projectors,
             self.design.contrast(spec),
             lfc_threshold=lfc_threshold,
             rope=rope,
@@ -139,13 +148,20 @@ class DEFit:
             The folder.
         """
         target = Path(folder)
-        part = target.with_name(f".{target.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        shutil.copytree(self.folder / POSTERIOR, part / POSTERIOR)
-        self.write_record(part)
-        replace_folder(part, target)
+        with write_run(target) as part:
+            shutil.copytree(self.folder / POSTERIOR, part / POSTERIOR)
+            self.write_record(part)
         return target
+
+    def with_command(self, command: str, contrasts: Sequence[str], seconds: float) -> DEFit:
+        """Return the fit with the command that made it, what it asked, and how long that took, in its record."""
+        record = {
+            **self.record,
+            "command": command,
+            "contrasts": list(contrasts),
+            "seconds": {**self.record["seconds"], "total": seconds},
+        }
+        return replace(self, record=record)
 
     def write_record(self, folder: Path) -> None:
         """Write everything of a RUN but the draws."""
@@ -162,10 +178,11 @@ class DEFit:
         self, path: str | Path, effects: Sequence[Effect] | None = None, truth: pd.DataFrame | None = None
     ) -> Path:
         """Write the HTML report, of the contrasts in `effects` or of the first tested coefficient."""
-        from bayesexpr.report import de_report
+        from bayesexpr.de_content import report_content
+        from bayesexpr.report import write_report
 
         chosen = effects or [self.contrast(str(self.design.column_names[self.design.tested_columns[0]]))]
-        return de_report.write(self, chosen, Path(path), truth=truth)
+        return write_report(report_content(self, chosen, truth), Path(path))
 
 
 def load(folder: str | Path) -> DEFit:
@@ -229,13 +246,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
-
-
-def replace_folder(part: Path, target: Path) -> None:
-    """Put a finished folder in the place of `target`, which is moved aside first and removed last."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    part.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

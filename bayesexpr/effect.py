@@ -11,14 +11,16 @@ from bayesexpr.data.design import Contrast, Design
 from bayesexpr.names import from_log2
 from bayesexpr.posterior.de_draws import contrast_values
 from bayesexpr.posterior.decisions import Calls, calls
-from bayesexpr.posterior.effects import ROPE, Effects, effect_table, summarise_chunks
-from bayesexpr.posterior.store import read_blocks
+from bayesexpr.posterior.effects import ROPE, Effects, effect_table, exceedance, summarise_chunks
+from bayesexpr.posterior.store import POSTERIOR, read_blocks, read_genes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from bayesexpr.de_fit import DEFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +121,21 @@ def compute_effect(
         status=genes["status"].to_numpy(),
     )
     return Effect(contrast, table, lfc_threshold, float(rope_natural / np.log(2)), ci, unchanged)
+
+
+def exceedance_curve(fit: DEFit, contrast: Contrast, genes: Any, thresholds: Any) -> Any:
+    """P(|log2 fold change| > t), [threshold, gene], of the fitted genes at the places `genes`.
+
+    Parameters
+    ----------
+    thresholds
+        log2 fold changes.
+    """
+    design, projectors = fit.design, fit.projectors
+    tested, other = contrast.weights[design.tested_columns], contrast.weights[design.nuisance_columns]
+    block = read_genes(fit.folder / POSTERIOR, genes)
+    values = contrast_values(block, projectors, tested, other)
+    return exceedance(values, _flat(block.probability), from_log2(np.asarray(thresholds, dtype=float)))
 
 
 def _flat(values: Any) -> Any:

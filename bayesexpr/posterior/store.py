@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bayesexpr.names import COEFFICIENT, COUNTS, GENE, SAMPLE
+from bayesexpr.names import COUNTS, GENE, SAMPLE
 from bayesexpr.posterior.de_draws import GENES_PER_BLOCK, GeneBlock
 
 if TYPE_CHECKING:
     import xarray as xr
 
+POSTERIOR = "posterior.zarr"
 COMPONENT = "component"
 TESTED = "tested_coefficient"
 OTHER = "other_coefficient"
@@ -112,22 +114,27 @@ def read_blocks(path: Path, size: int = GENES_PER_BLOCK) -> Iterator[GeneBlock]:
     import zarr
 
     posterior: Any = zarr.open_group(path, mode="r", zarr_format=2)["posterior"]
-    chains, draws, genes = posterior["alpha"].shape
+    genes = posterior["alpha"].shape[2]
     for start in range(0, genes, size):
         cut = slice(start, min(start + size, genes))
-        empty = np.empty((chains, draws, cut.stop - cut.start, 0), dtype=np.float32)
-        parts = {name: posterior[name][:, :, cut] if name in posterior else empty for name in GENE_VARIABLES}
-        yield GeneBlock(cut, **parts)
+        yield GeneBlock(cut, **{name: _read(posterior, name, cut) for name in GENE_VARIABLES})
 
 
-__all__ = [
-    "COEFFICIENT",
-    "COMPONENT",
-    "GENE_VARIABLES",
-    "OTHER",
-    "TESTED",
-    "create",
-    "open_tree",
-    "read_blocks",
-    "write_block",
-]
+def read_genes(path: Path, genes: NDArray[np.int64]) -> GeneBlock:
+    """Read the draws of a few genes, given their places among the fitted ones."""
+    import zarr
+
+    posterior: Any = zarr.open_group(path, mode="r", zarr_format=2)["posterior"]
+    parts = {
+        name: np.concatenate([_read(posterior, name, slice(g, g + 1)) for g in map(int, genes)], axis=2)
+        for name in GENE_VARIABLES
+    }
+    return GeneBlock(slice(0, len(genes)), **parts)
+
+
+def _read(posterior: Any, name: str, cut: slice) -> Any:
+    """Draws of one variable; of a variable that the design leaves no columns for, an array without any."""
+    if name in posterior:
+        return posterior[name][:, :, cut]
+    chains, draws, _ = posterior["alpha"].shape
+    return np.empty((chains, draws, cut.stop - cut.start, 0), dtype=np.float32)

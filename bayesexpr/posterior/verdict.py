@@ -8,6 +8,7 @@ visited. A tree depth at its limit costs time and is only noted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -108,6 +109,12 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {**asdict(self), "findings": [asdict(finding) for finding in self.findings], "summary": self.summary}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Verdict:
+        """Read what :meth:`to_dict` wrote."""
+        findings = tuple(Finding(int(one["severity"]), str(one["text"])) for one in plain["findings"])
+        return cls(plain["level"], findings, dict(plain["status_counts"]))
 
 
 def gene_rhat_limit(

@@ -1,0 +1,5 @@
+"""``python -m bayesexpr``."""
+
+from bayesexpr.cli import main
+
+main()

@@ -1,0 +1,121 @@
+"""What the report of a differential-expression run shows, gathered from the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesexpr.effect import Effect, exceedance_curve
+from bayesexpr.posterior.verdict import Limits
+from bayesexpr.report import ContrastContent, ReportContent, top_genes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesexpr.de_fit import DEFit
+
+PCA_GENES = 500
+CURVE_GENES = 6
+
+
+def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | None) -> ReportContent:
+    """Gather everything; `truth` belongs to the first contrast."""
+    import pandas as pd
+
+    normalised = fit.data.counts / fit.size_factors[:, None]
+    contrasts = tuple(_contrast(fit, e, truth if k == 0 else None) for k, e in enumerate(effects))
+    shown = {gene for c in contrasts for gene in top_genes(c.table, c.called)["gene"]}
+    places = [g for g, name in enumerate(fit.data.genes) if name in shown]
+    logs = np.log2(normalised + 1)
+    varied = np.argsort(-logs.var(axis=0))[:PCA_GENES]
+    factor = fit.design.levels.get(fit.design.tested.split(":")[0])
+    table = fit.data.sample_table
+    record = fit.record
+    diagnostics = fit.diagnostics
+    return ReportContent(
+        title="Differential expression: " + "; ".join(e.contrast.label for e in effects),
+        command=str(record.get("command", "")),
+        design=fit.design.formula,
+        contrasts=contrasts,
+        samples=table,
+        library_sizes=fit.data.library_sizes,
+        normalised_counts=pd.DataFrame(
+            normalised[:, places], index=list(fit.data.samples), columns=[fit.data.genes[g] for g in places]
+        ),
+        verdict=fit.verdict,
+        diagnostics={
+            "divergent draws": diagnostics["divergences"],
+            "smallest E-BFMI": round(float(np.min(diagnostics["ebfmi"])), 2),
+            "draws at the largest tree": diagnostics["saturated"],
+            "leapfrog steps per draw": round(diagnostics["leapfrogs_per_draw"], 1),
+            "largest R-hat of a gene": round(diagnostics["max_rhat"], 4),
+            "smallest bulk ESS of a gene": round(diagnostics["min_ess_bulk"]),
+            "smallest tail ESS of a gene": round(diagnostics["min_ess_tail"]),
+        },
+        hyperparameters=pd.DataFrame.from_dict(diagnostics["hyperparameters"], orient="index"),
+        rhat_limit=float(diagnostics["rhat_limit"]),
+        min_ess=Limits().ess_per_chain * record["settings"]["chains"],
+        interval=effects[0].ci,
+        groups=None if factor is None else [str(v) for v in table[fit.design.tested.split(":")[0]]],
+        log_counts=logs[:, varied],
+        energy=np.asarray(fit.posterior["sample_stats"]["energy"]),
+        dispersion_trend=_trend(fit, normalised),
+        provenance=_provenance(record),
+        warnings=fit.warnings,
+    )
+
+
+def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> ContrastContent:
+    chosen = effect.calls()
+    table = effect.table
+    first = top_genes(table, chosen.called, CURVE_GENES)
+    fitted = np.flatnonzero(fit.genes["fitted"].to_numpy())
+    places = np.searchsorted(fitted, first.index.to_numpy())
+    largest = float(np.nanmax(np.abs(first["log2FoldChange"]))) if len(first) else 1.0
+    thresholds = np.linspace(0, max(2.0, 1.5 * largest), 60)
+    return ContrastContent(
+        name=effect.name,
+        question=effect.contrast.label,
+        table=table,
+        rule=chosen.rule,
+        called=chosen.called,
+        expected_false=chosen.expected_false,
+        lfc_threshold=effect.lfc_threshold,
+        rope=effect.rope,
+        warning=chosen.warning,
+        curve=(thresholds, exceedance_curve(fit, effect.contrast, places, thresholds), list(first["gene"])),
+        truth=truth,
+    )
+
+
+def _trend(fit: DEFit, normalised: Any) -> tuple[Any, Any] | None:
+    posterior = fit.posterior["posterior"]
+    positive = normalised.mean(axis=0)
+    positive = positive[positive > 0]
+    mean = np.geomspace(positive.min(), positive.max(), 80)
+    if "a0" not in posterior:
+        return mean, np.full_like(mean, float(posterior["dispersion"].mean()))
+    return mean, float(posterior["a0"].mean()) + float(posterior["a1"].mean()) / mean
+
+
+def _provenance(record: Any) -> dict[str, dict[str, object]]:
+    return {
+        "model": {
+            "program": record["program"],
+            "program digest": record["program_digest"],
+            **record["options"],
+            "size factors around": record["size_factors"],
+        },
+        "priors": record["priors"],
+        "sampler": {k: v for k, v in record["sampler"].items() if v is not None},
+        "input": {
+            "digest": record["inputs_digest"],
+            "genes": record["genes"],
+            "genes fitted": record["genes_fitted"],
+            "samples": record["samples"],
+        },
+        "versions": record["versions"],
+        "seconds": {k: round(v, 1) for k, v in record["seconds"].items()},
+    }
