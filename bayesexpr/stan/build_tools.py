@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bayesexpr.errors import ToolchainError
+from bayesexpr.stan import processes
 from bayesexpr.stan.cache import Progress
 
 INSTALL_COMPILER = (
@@ -154,15 +155,10 @@ def run(
     start = time.monotonic()
     variables = {k: v for k, v in os.environ.items() if k not in _MAKE_VARIABLES}
     variables |= {"LC_ALL": "C", **(environment or {})}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            process_group=0,
+    with tempfile.TemporaryFile() as log, processes.sigterm_raises():
+        # make passes SIGTERM on to the compilers that it runs.
+        process = processes.start(
+            command, folder=folder, environment=variables, output=log, at_parents_death=signal.SIGTERM
         )
         try:
             while True:
@@ -174,7 +170,7 @@ def run(
                 except subprocess.TimeoutExpired:
                     continue
         except BaseException:
-            _end_group(process)
+            processes.end([process])
             raise
         log.seek(0)
         return code, log.read().decode(errors="replace")
@@ -185,15 +181,3 @@ def errors_of(log: str, most: int = 20) -> str:
     lines = [line[:500] for line in log.splitlines()]
     telling = [line for line in lines if _ERROR.search(line)]
     return "\n".join(telling[:most] or lines[-most:])
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    except ProcessLookupError:
-        process.wait()

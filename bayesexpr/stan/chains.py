@@ -8,8 +8,6 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,28 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bayesexpr.errors import SamplingError
+from bayesexpr.stan import processes
 
 ATTEMPTS = 3
-GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 ChainProgress = Callable[[int, int, int, bool], None]
 _ITERATION = re.compile(rb"Iteration:\s*(\d+)\s*/\s*(\d+)\s*\[.*\]\s*\((Warmup|Sampling)\)")
 _LINE = 500  # bytes kept of one line of a log
 _FIRST, _LAST = 50, 200  # lines kept of a log
 
-# The chain dies with the process that waits for it, however that ends; a write beyond a limit on file sizes
-# is an error that the chain can report, not a signal.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit(143)
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-try:
-    os.execv(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    sys.exit(f"{sys.argv[2]}: {error.strerror}")
-"""
 # glibc would give the sampler's temporaries back to the system at every leapfrog step, and fetch them again.
 _MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -132,7 +116,7 @@ def run_chains(
     waiting = deque((task, 0) for task in tasks)
     running: list[_Running] = []
     retries: list[str] = []
-    with _sigterm_raises(), selectors.DefaultSelector() as selector:
+    with processes.sigterm_raises(), selectors.DefaultSelector() as selector:
         try:
             while waiting or running:
                 while waiting and len(running) < cores:
@@ -154,7 +138,7 @@ def run_chains(
                         retries.append(sentence)
                         waiting.append((again(chain.task, chain.attempt + 1), chain.attempt + 1))
         except BaseException:
-            _end(running)
+            processes.end([chain.process for chain in running])
             for chain in running:
                 assert chain.process.stdout is not None
                 chain.process.stdout.close()
@@ -165,15 +149,12 @@ def run_chains(
 def _start(task: Task, attempt: int) -> _Running:
     for output in task.outputs:
         output.unlink(missing_ok=True)
-    command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *task.command]
-    process = subprocess.Popen(
-        command,
-        cwd=task.folder,
-        env=os.environ | _MALLOC,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        process_group=0,
+    process = processes.start(
+        task.command,
+        folder=task.folder,
+        environment=os.environ | _MALLOC,
+        output=subprocess.PIPE,
+        at_parents_death=signal.SIGKILL,
     )
     return _Running(task, attempt, process, time.monotonic())
 
@@ -205,7 +186,7 @@ def _has_ended(chain: _Running, timeout: float | None) -> bool:
         return True
     if timeout is not None and time.monotonic() - chain.started > timeout:
         chain.overdue = True
-        _end([chain])
+        processes.end([chain.process])
         return True
     return False
 
@@ -269,33 +250,3 @@ def _disk(folder: Path) -> str:
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     return f" (the disk is full: {free} bytes are free)" if free < 1 << 20 else ""
-
-
-def _end(chains: Sequence[_Running]) -> None:
-    """End the process groups of chains: SIGTERM, and SIGKILL for what is still there after a moment."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for chain in chains:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(chain.process.pid, number)
-        deadline = time.monotonic() + GRACE
-        for chain in chains:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                chain.process.wait(timeout=max(0.05, deadline - time.monotonic()))
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143), unless the program handles it itself, so that chains are ended."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if not ours:
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -231,7 +231,7 @@ def _laplace(model: Any, settings: SamplerSettings, arguments: dict[str, Any], o
 def _advi(model: Any, settings: SamplerSettings, arguments: dict[str, Any], options: dict[str, Any]) -> MethodDraws:
     with _reported("advi"):
         fit = model.variational(**arguments, **({"draws": settings.draws} | options))
-        return _gather("advi", fit.column_names, fit.variational_sample.to_numpy(), "log_p__", "log_g__")
+        return _gather("advi", fit.column_names, np.asarray(fit.variational_sample), "log_p__", "log_g__")
 
 
 def _optimize(model: Any, settings: SamplerSettings, arguments: dict[str, Any], options: dict[str, Any]) -> MethodDraws:

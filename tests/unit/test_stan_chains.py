@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes_of import wait_for
 
 from bayesexpr.errors import OptionError, SamplingError
-from bayesexpr.stan import sampling
+from bayesexpr.stan import processes, sampling
 from bayesexpr.stan.output import read_chains
 from bayesexpr.stan.sampling import run_nuts
 from bayesexpr.stan.settings import SamplerSettings
@@ -74,7 +75,10 @@ def test_a_missing_executable_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [HANG, STUBBORN])
-def test_a_hanging_chain_is_ended(fake_executable: Path, tmp_path: Path, mode: int) -> None:
+def test_a_hanging_chain_is_ended(
+    fake_executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setattr(processes, "GRACE", 0.3)
     start = time.monotonic()
     with pytest.raises(SamplingError, match=r"not finished after 0\.5 s"):
         run_nuts(fake_executable, {"mode": mode}, SETTINGS, output_dir=tmp_path, timeout=0.5)
@@ -132,23 +136,15 @@ cores=2),
 """
 
 
-def alive(marker: str) -> list[int]:
-    """Processes that run in folders below ``marker``."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if str((entry / "cwd").readlink()).startswith(marker):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize("mode", [HANG, STUBBORN], ids=["hang", "stubborn"])
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, -2), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], ids=["int", "term", "kill"]
+    ("number", "code", "mode"),
+    [
+        pytest.param(signal.SIGINT, -2, HANG, id="int"),
+        pytest.param(signal.SIGTERM, 143, HANG, id="term"),
+        pytest.param(signal.SIGKILL, -9, HANG, id="kill"),
+        pytest.param(signal.SIGTERM, 143, STUBBORN, id="term-stubborn"),
+    ],
 )
 def test_an_ended_caller_leaves_no_chain(
     fake_executable: Path, tmp_path: Path, number: signal.Signals, code: int, mode: int
@@ -158,10 +154,7 @@ def test_an_ended_caller_leaves_no_chain(
     deadline = time.monotonic() + 30
     while len(list(tmp_path.glob("chains-*/chain_*.csv"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert len(alive(str(tmp_path))) == 2
+    assert len(wait_for(tmp_path, 2, 5)) == 2
     os.kill(caller.pid, number)
     assert caller.wait(timeout=10) == code
-    deadline = time.monotonic() + 5
-    while alive(str(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert alive(str(tmp_path)) == []
+    assert wait_for(tmp_path, 0, 5) == []
