@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesexpr.data.json_data import read_json
-from bayesexpr.de_fit import DIAGNOSTICS, POSTERIOR, RUN_RECORD, replace_folder, write_json
+from bayesexpr.de_fit import DIAGNOSTICS, write_json
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 from bayesexpr.models.base import Complete, Draws, Model
 from bayesexpr.models.priors import parse_prior
 from bayesexpr.names import COUNTS
+from bayesexpr.posterior.store import POSTERIOR
 from bayesexpr.posterior.verdict import Verdict
+from bayesexpr.run import RUN_RECORD, write_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +122,11 @@ class Fit:
         for i in range(group.sizes["chain"] * group.sizes["draw"]):
             yield {name: values[i] for name, values in arrays.items()}
 
+    def with_command(self, command: str, seconds: float) -> Fit:
+        """Return the fit with the command that made it, and how long that took, in its record."""
+        record = {**self.record, "command": command, "seconds": {**self.record["seconds"], "total": seconds}}
+        return replace(self, record=record)
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a RUN folder; an existing one is replaced only when the new one is whole.
 
@@ -130,17 +136,11 @@ class Fit:
             The folder.
         """
         target = Path(folder).absolute()
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = Path(tempfile.mkdtemp(prefix=".run-", dir=target.parent))
+        with write_run(target) as part:
             self.posterior.to_zarr(part / POSTERIOR, mode="w", zarr_format=2, consolidated=False)
             write_json(part / DIAGNOSTICS, {**self.diagnostics, "verdict": self.verdict.to_dict()})
             write_json(part / DATA, {key: np.asarray(value).tolist() for key, value in self.data.items()})
             write_json(part / RUN_RECORD, self.record)
-            part.chmod(0o755)
-            replace_folder(part, target)
-        except OSError as error:
-            raise InputError(f"the run cannot be written to {str(target)!r}: {error.strerror or error}.") from None
         return target
 
 
