@@ -116,9 +116,9 @@ def finish(ax: Axes, x_label: str, y_label: str) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(6))
 
 
-def legend(ax: Axes, *, above: bool = False, marker_scale: float = 1.6) -> None:
-    """Add a legend whose texts are not read as formulas, inside the axes where there is room or above them."""
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3} if above else {"loc": "best"}
-    box = ax.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", markerscale=marker_scale, **place)
+def legend(ax: Axes, *, above: bool = False, place: str = "best", marker_scale: float = 1.6) -> None:
+    """Add a legend whose texts are not read as formulas: above the axes, or at a place inside."""
+    where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3} if above else {"loc": place}
+    box = ax.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", markerscale=marker_scale, **where)
     for text in box.get_texts():
         text.set_parse_math(False)

@@ -61,7 +61,7 @@ def plot_ma(table: pd.DataFrame, *, level: float = 0.05, label: int = 8, ax: Axe
     rows = _largest(np.abs(y), called, label)
     write_apart(ax, shown["gene"].to_numpy()[rows], x[rows], y[rows])
     finish(ax, "mean of normalised counts", "log2 fold change (posterior mean)")
-    legend(ax)
+    legend(ax, above=True)
     return ax
 
 
@@ -92,7 +92,7 @@ def plot_volcano(
     write_apart(ax, shown["gene"].to_numpy()[rows], x[rows], height[rows])
     words = {"svalue": "s-value", "qvalue": "q-value"}.get(y, y)
     finish(ax, "log2 fold change (posterior mean)", f"-log10 {words}")
-    legend(ax)
+    legend(ax, above=True)
     return ax
 
 
@@ -122,7 +122,7 @@ def plot_dispersion(
     log_axis(ax, "x")
     log_axis(ax, "y")
     finish(ax, "mean of normalised counts", "dispersion (1 / phi, posterior mean)")
-    legend(ax)
+    legend(ax, above=True)
     return ax
 
 
@@ -130,22 +130,33 @@ def plot_diagnostics(
     rhat: ArrayLike,
     ess: ArrayLike,
     *,
-    rhat_limit: float | None = None,
+    rhat_limit: float | tuple[ArrayLike, ArrayLike] | None = None,
     min_ess: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """R-hat against effective draws, one point for each gene, with the limits as lines."""
+    """R-hat against effective draws, one point for each gene, with the limits as lines.
+
+    Parameters
+    ----------
+    rhat, ess : arrays [gene]
+    rhat_limit : float or (ess, limit), optional
+        One limit, or the limit at each number of effective draws (`bayesexpr.posterior.verdict.rhat_limit_curve`).
+    min_ess : float, optional
+    ax : matplotlib.axes.Axes, optional
+    """
     ax = ax or new_axes()
     x, y = np.asarray(ess, dtype=float), np.asarray(rhat, dtype=float)
     keep = np.isfinite(x) & np.isfinite(y)
     cloud(ax, x[keep], y[keep], BLUE, f"{int(keep.sum())} genes", "o", 4)
-    if rhat_limit is not None:
+    if isinstance(rhat_limit, tuple):
+        ax.plot(*map(np.asarray, rhat_limit), color=VERMILLION, linestyle="--", linewidth=1.2, label="limit of R-hat")
+    elif rhat_limit is not None:
         ax.axhline(rhat_limit, color=VERMILLION, linestyle="--", linewidth=1.2, label=f"R-hat {rhat_limit:.3g}")
     if min_ess is not None:
         ax.axvline(min_ess, color=ORANGE, linestyle=":", linewidth=1.6, label=f"ESS {min_ess:.0f}")
     ax.set_xlim(left=0)
     finish(ax, "effective draws (smaller of bulk and tail)", "R-hat (rank-normalised, split)")
-    legend(ax)
+    legend(ax, above=True)
     return ax
 
 
@@ -327,7 +338,7 @@ def plot_truth(
         ax.plot(ends, ends, color=INK, linewidth=0.8)
         ax.set_title(f"{100 * held.mean():.1f} % of {len(x)} intervals hold the truth", fontsize=10)
     finish(ax, "true log2 fold change", "log2 fold change (posterior mean, interval)")
-    legend(ax)
+    legend(ax, place="upper left")
     return ax
 
 

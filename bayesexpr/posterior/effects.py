@@ -91,7 +91,8 @@ def summarise(
     interval : float
         Probability inside the central interval.
     is_null : array [component] of bool, optional
-        Components under which the contrast is zero by construction; by default those whose every value is.
+        Components under which the contrast is zero by construction, beside those whose every value is zero up to
+        rounding: the sign of a rounding error is no sign.
 
     Returns
     -------
@@ -112,7 +113,9 @@ def summarise(
             f"lfc and weight are [draw, gene, component]; their shapes are {values.shape}, {weights.shape}"
         )
     n_draws, n_genes, n_components = values.shape
-    null = np.abs(values).max(axis=(0, 1), initial=0.0) <= _ZERO if is_null is None else np.asarray(is_null, dtype=bool)
+    null = np.abs(values).max(axis=(0, 1), initial=0.0) <= _ZERO
+    if is_null is not None:
+        null = null | np.asarray(is_null, dtype=bool)
     x = np.ascontiguousarray(values[:, :, ~null].transpose(1, 2, 0)).reshape(n_genes, -1)
     w = np.ascontiguousarray(weights[:, :, ~null].transpose(1, 2, 0)).reshape(n_genes, -1) / n_draws
     zero = np.zeros(n_genes) if n_components == int((~null).sum()) else weights[:, :, null].sum(axis=(0, 2)) / n_draws

@@ -127,6 +127,17 @@ def gene_rhat_limit(
     return np.maximum(limits.rhat, rhat_limit(n_genes, n_chains, ess))
 
 
+def rhat_limit_curve(
+    n_genes: int, n_chains: int, n_draws: int, limits: Limits | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Effective draws and the R-hat limit at each of them, as `gene_status` applies it: a line to draw."""
+    limits = limits or Limits()
+    ess = np.linspace(
+        limits.ess_per_chain * n_chains, max(n_chains * n_draws, limits.ess_per_chain * n_chains + 1), 100
+    )
+    return ess, gene_rhat_limit(n_genes, n_chains, n_draws, ess, ess, limits)
+
+
 def gene_status(
     *,
     all_zero: ArrayLike,

@@ -79,8 +79,10 @@ class ReportContent:
         Label and value of everything that is to be listed beside the verdict.
     hyperparameters : pandas.DataFrame
         Indexed by name: summaries of the parameters that all genes share.
-    rhat_limit, min_ess : float
-        Limits drawn beside the diagnostics of the genes.
+    rhat_limit : float or (ess, limit)
+        Limit drawn beside the diagnostics of the genes: one, or one for each number of effective draws.
+    min_ess : float
+        Fewest effective draws of a gene.
     interval : float
         Probability of the intervals.
     energy : array [chain, draw], optional
@@ -102,7 +104,7 @@ class ReportContent:
     verdict: Verdict
     diagnostics: Mapping[str, object]
     hyperparameters: pd.DataFrame
-    rhat_limit: float
+    rhat_limit: float | tuple[ArrayLike, ArrayLike]
     min_ess: float
     interval: float = 0.95
     groups: Sequence[str] | None = None

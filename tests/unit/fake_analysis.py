@@ -169,7 +169,7 @@ def content(n_genes: int = 2000, hostile: bool = False, contrasts: int = 1, simu
             "seconds": 412.3,
         },
         hyperparameters=shared,
-        rhat_limit=1.01,
+        rhat_limit=verdict.rhat_limit_curve(n_genes, 4, 1000),
         min_ess=400,
         groups=groups,
         log_counts=np.log2(normalised.to_numpy() + 1),

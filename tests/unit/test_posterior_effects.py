@@ -115,11 +115,12 @@ def test_rounding_error_in_a_null_component_stays_a_zero() -> None:
     lfc, weight = mixture(9)
     clean = effects.summarise(lfc, weight, threshold=0.5)
     lfc[..., 0] = 1e-17
-    np.testing.assert_array_equal(effects.summarise(lfc, weight, threshold=0.5).lfsr, clean.lfsr)
+    for is_null in (None, [False, False, False], [True, False, False]):
+        np.testing.assert_array_equal(effects.summarise(lfc, weight, threshold=0.5, is_null=is_null).lfsr, clean.lfsr)
     assert (clean.lfsr > 0.1).all()
-    # negative control: the same values declared real are signs, and the false sign rate collapses
-    wrong = effects.summarise(lfc, weight, threshold=0.5, is_null=[False, False, False])
-    assert wrong.lfsr[4] < 0.5 * clean.lfsr[4]
+    # negative control: values above rounding are signs, and the false sign rate collapses
+    lfc[..., 0] = 1e-9
+    assert effects.summarise(lfc, weight, threshold=0.5).lfsr[4] < 0.5 * clean.lfsr[4]
 
 
 def test_chunks_and_threads_change_nothing() -> None:

@@ -50,6 +50,18 @@ def test_rhat_limit_of_a_gene_follows_its_effective_draws() -> None:
     assert limit[2] == limit[1]  # too few effective draws never loosen the limit further
 
 
+def test_curve_of_the_limit_is_what_the_status_applies() -> None:
+    ess, limit = verdict.rhat_limit_curve(5000, 4, 1000)
+    assert ess[0] == 400
+    assert ess[-1] == 4000
+    assert limit[-1] == 1.01
+    assert (np.diff(limit) <= 0).all()
+    common = {"all_zero": np.zeros(5000), "ess_bulk": np.full(5000, ess[7]), "ess_tail": np.full(5000, 4000)}
+    for shift, status in ((-1e-9, "ok"), (1e-9, "high_rhat")):
+        got = verdict.gene_status(**common, rhat=np.full(5000, limit[7] + shift), n_chains=4, n_draws=1000)
+        assert set(got) == {status}
+
+
 def test_sound_fit_is_trustworthy() -> None:
     got = judged()
     assert got.level == "trustworthy"
