@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from bayesexpr.distributions import log_gamma_variate, poisson_logpmf
 from bayesexpr.models import checks
@@ -106,9 +107,11 @@ class GammaPoisson(Model):
         }
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
-        """Log joint density in ``relative`` and counts."""
-        prior = self.prior("relative").logpdf(np.exp(np.asarray(parameters["log_relative"])))
-        return float(np.sum(prior) + np.sum(self.log_lik(parameters, data)))
+        """Log joint density in the logarithm of ``relative``, which the program samples, and counts."""
+        x, prior = np.asarray(parameters["log_relative"], dtype=float), self.prior("relative")
+        constant = prior.shape * np.log(prior.rate) - special.gammaln(prior.shape)
+        log_prior = prior.shape * x - prior.rate * np.exp(x) + constant
+        return float(np.sum(log_prior) + np.sum(self.log_lik(parameters, data)))
 
     def log_lik(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> NDArray[np.float64]:
         """Log mass of each count [N]."""
