@@ -13,6 +13,7 @@ from bayesexpr.models.gamma_poisson import GammaPoisson
 from bayesexpr.models.gaussian_linear import GaussianLinear
 from bayesexpr.models.hierarchical_expression import HierarchicalExpression
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.models.variance_components import VarianceComponents
 from bayesexpr.models.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomial
 
@@ -21,6 +22,7 @@ _LADDER: tuple[type[Model], ...] = (
     BetaBinomial,
     GammaPoisson,
     DirichletMultinomial,
+    TranscriptCompatibility,
     HierarchicalExpression,
     NegativeBinomialDE,
     ZeroInflatedNegativeBinomial,

@@ -1,0 +1,278 @@
+"""Abundances of transcripts from equivalence classes: read, say what the data can tell apart, fit, tabulate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesexpr.data.equivalence import EquivalenceClasses, read_equivalence_classes
+from bayesexpr.data.identifiability import Identifiability
+from bayesexpr.data.identifiers import checked_names
+from bayesexpr.de_fit import write_json
+from bayesexpr.errors import InputError
+from bayesexpr.fit import fit
+from bayesexpr.models.priors import Prior
+from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
+from bayesexpr.posterior.diagnostics import Convergence, convergence
+from bayesexpr.program_fit import Fit
+from bayesexpr.progress import Progress
+from bayesexpr.run import RUN_RECORD, write_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float = NDArray[np.float64]
+
+KIND = "quantification"
+RESULTS = "results.csv"
+SETS = "indistinguishable.csv"
+_PLACES = ("aux_info", "eq_classes.txt", "eq_classes.txt.gz", "pseudoalignments.ec", "pseudoalignments.tsv")
+_LEAST_ESS = 100.0  # per chain's hundred draws and more: below it an interval is not to be trusted
+_LARGEST_RHAT = 1.05
+
+
+@dataclass(frozen=True, eq=False)
+class Quantification:
+    """Transcript abundances of one or more samples.
+
+    Attributes
+    ----------
+    fits
+        Posterior of each sample.
+    identifiability
+        What the classes of each sample can tell apart.
+    table
+        One row per sample and transcript, in the order of the input: ``count`` (expected fragments of the
+        transcript) and ``tpm``, each posterior mean with sd and interval; ``identifiable``; ``set``, the number of the
+        set of transcripts that the data cannot tell apart (empty where identifiable); ``rhat``, ``ess_bulk`` and
+        ``ess_tail`` of the log abundance; ``status``: ``ok``, ``no_fragments`` (in no class: near zero),
+        ``not_identifiable``, ``high_rhat`` or ``low_ess``.
+    sets
+        One row per sample and set: its transcripts, and the sums over them, which the data do determine when the
+        members are copies of each other.
+    """
+
+    fits: Mapping[str, Fit]
+    identifiability: Mapping[str, Identifiability]
+    table: pd.DataFrame
+    sets: pd.DataFrame
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write a RUN folder: ``results.csv``, ``indistinguishable.csv``, ``run.json``, and each sample's fit.
+
+        The fit of a single sample is the RUN folder itself; those of several are folders in it, named as the samples.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+        """
+        target = Path(folder).absolute()
+        with write_run(target) as part:
+            if len(self.fits) == 1:
+                next(iter(self.fits.values())).save(part)
+            else:
+                for name, fitted in self.fits.items():
+                    fitted.save(part / name)
+                write_json(part / RUN_RECORD, self._record())
+            self.table.to_csv(part / RESULTS, index=False)
+            self.sets.to_csv(part / SETS, index=False)
+        return target
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "samples": {name: dict(fitted.record) for name, fitted in self.fits.items()},
+            "verdicts": {name: fitted.verdict.to_dict() for name, fitted in self.fits.items()},
+            "status": "done",
+        }
+
+
+def quantify(
+    paths: Sequence[str | Path],
+    *,
+    lengths: str | Path | None = None,
+    options: Mapping[str, str] | None = None,
+    prior: Mapping[str, Prior | str] | None = None,
+    method: str = "nuts",
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 1000,
+    seed: int | None = None,
+    cores: int | None = None,
+    thin: int = 1,
+    ci: float = 0.95,
+    progress: Progress | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+) -> Quantification:
+    """Estimate the abundance of every transcript, with its uncertainty, from classes of ambiguous fragments.
+
+    Parameters
+    ----------
+    paths
+        One folder (or file of classes) per sample, of salmon with ``--dumpEq`` or of ``kallisto pseudo``; see
+        :func:`bayesexpr.data.equivalence.read_equivalence_classes`.
+    lengths
+        Table of effective lengths (``quant.sf``, ``abundance.tsv``) where it is not beside the classes.
+    options, prior, method, chains, warmup, draws, seed, cores, thin, progress
+        As in :func:`bayesexpr.fit.fit`.
+    ci
+        Probability of the intervals: equal tails.
+    output_dir
+        RUN folder to write.
+
+    Raises
+    ------
+    InputError
+        A file breaks a rule, a sample has no fragment or no effective lengths, or two samples have one name.
+    ToolchainError, SamplingError
+        Stan cannot be built here, or the computation failed.
+    """
+    import pandas as pd
+
+    if not paths:
+        raise InputError("quantification needs at least one folder or file of equivalence classes; none was given.")
+    if not 0 < ci < 1:
+        raise InputError(f"the probability of an interval lies between 0 and 1; it is {ci}.")
+    names = _sample_names([Path(path) for path in paths])
+    samples = [read_equivalence_classes(path, lengths) for path in paths]
+    inputs = [model_data(classes) for classes in samples]
+    fits, found, tables, sets = {}, {}, [], []
+    for name, classes, data in zip(names, samples, inputs, strict=True):
+        made = fit(
+            TranscriptCompatibility.NAME,
+            data,
+            options=options,
+            prior=prior,
+            method=method,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            seed=seed,
+            cores=cores,
+            thin=thin,
+            progress=progress,
+        )
+        fits[name] = made
+        found[name] = TranscriptCompatibility().identifiability(data)
+        tables.append(_table(name, classes, made, found[name], ci))
+        sets.append(_sets(name, classes, made, found[name], ci))
+    result = Quantification(fits, found, pd.concat(tables, ignore_index=True), pd.concat(sets, ignore_index=True))
+    if output_dir is not None:
+        result.save(output_dir)
+    return result
+
+
+def model_data(classes: EquivalenceClasses) -> dict[str, Any]:
+    """Return the data of ``transcript_compatibility`` for one sample.
+
+    The weights of range-factorised classes have the effective lengths in them: weight / length is the probability per
+    fragment in both kinds of file.
+
+    Raises
+    ------
+    InputError
+        There is no fragment, or there are no effective lengths.
+    """
+    if classes.effective_length is None:
+        raise InputError(
+            f"effective lengths are needed beside {str(classes.source)!r}: quant.sf (salmon) or abundance.tsv "
+            "(kallisto quant). Put it into the folder, or name it with lengths."
+        )
+    if classes.total == 0:
+        raise InputError(f"a sample must have fragments; {str(classes.source)!r} has none in any class.")
+    seen = classes.compatibility[classes.count > 0].tocoo()
+    data = {
+        "count": classes.count[classes.count > 0],
+        "compatibility": np.stack([seen.row, seen.col], axis=1).astype(np.int64),
+        "transcript_length": classes.effective_length,
+        "transcripts": np.asarray(classes.transcripts),
+    }
+    if classes.weighted:
+        data["weight"] = seen.data * classes.effective_length[seen.col]
+    return data
+
+
+def _sample_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Name samples after their folders."""
+    names = []
+    for path in paths:
+        folder = path.absolute()
+        while folder.name in _PLACES:
+            folder = folder.parent
+        names.append(folder.name)
+    return checked_names(names, "sample", "the folders given")
+
+
+def _flat(draws: Float) -> Float:
+    return draws.reshape(-1, draws.shape[-1])
+
+
+def _summary(name: str, draws: Float, ci: float) -> dict[str, Float]:
+    """Posterior mean, sd and equal-tailed interval of draws [draw, n]."""
+    low, high = np.quantile(draws, ((1 - ci) / 2, (1 + ci) / 2), axis=0)
+    return {
+        name: draws.mean(axis=0),
+        f"{name}_sd": draws.std(axis=0, ddof=1),
+        f"{name}_lower": low,
+        f"{name}_upper": high,
+    }
+
+
+def _table(name: str, classes: EquivalenceClasses, made: Fit, found: Identifiability, ci: float) -> pd.DataFrame:
+    import pandas as pd
+
+    group = made.posterior["posterior"]
+    mixing = convergence(group["log_lambda"].to_numpy())
+    columns: dict[str, Any] = {
+        "sample": name,
+        "transcript": list(classes.transcripts),
+        "length": classes.length,
+        "effective_length": classes.effective_length,
+        **_summary("count", _flat(group["expected_count"].to_numpy()), ci),
+        **_summary("tpm", _flat(group["tpm"].to_numpy()), ci),
+        "identifiable": found.identifiable,
+        "set": pd.array(np.where(found.group >= 0, found.group, -1), dtype="Int64"),
+        "rhat": mixing.rhat,
+        "ess_bulk": mixing.ess_bulk,
+        "ess_tail": mixing.ess_tail,
+        "status": _status(classes, found, mixing),
+    }
+    table = pd.DataFrame(columns)
+    table["set"] = table["set"].mask(table["set"] < 0)
+    return table
+
+
+def _status(classes: EquivalenceClasses, found: Identifiability, mixing: Convergence) -> list[str]:
+    seen = np.bincount(classes.compatibility[classes.count > 0].indices, minlength=len(classes.transcripts)) > 0
+    cases = (
+        (mixing.rhat > _LARGEST_RHAT, "high_rhat"),
+        (np.minimum(mixing.ess_bulk, mixing.ess_tail) < _LEAST_ESS, "low_ess"),
+        (~seen, "no_fragments"),
+        (~found.identifiable, "not_identifiable"),
+    )
+    return [str(s) for s in np.select([case for case, _ in cases], [text for _, text in cases], "ok")]
+
+
+def _sets(name: str, classes: EquivalenceClasses, made: Fit, found: Identifiability, ci: float) -> pd.DataFrame:
+    import pandas as pd
+
+    group = made.posterior["posterior"]
+    sets = [members for members in found.sets if len(members) > 1]
+    membership = np.zeros((len(classes.transcripts), len(sets)))
+    for k, members in enumerate(sets):
+        membership[members, k] = 1.0
+    columns = {
+        "sample": [name] * len(sets),
+        "set": [int(found.group[members[0]]) for members in sets],
+        "transcripts": [";".join(classes.transcripts[t] for t in members) for members in sets],
+        **_summary("count", _flat(group["expected_count"].to_numpy()) @ membership, ci),
+        **_summary("tpm", _flat(group["tpm"].to_numpy()) @ membership, ci),
+    }
+    return pd.DataFrame(columns)
