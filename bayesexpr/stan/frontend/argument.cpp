@@ -69,14 +69,14 @@ void find_everywhere(const argument& node, const std::string& path, const std::s
 }
 
 void print_node(const argument& node, std::ostream& out, const std::string& prefix, int depth) {
-  if (node.extension && !node.given) return;
+  if (node.extension && node.is_default()) return;
   std::string indent(2 * depth, ' ');
   if (node.type == argument::kind::group) {
     out << prefix << indent << node.name << '\n';
     for (const argument& member : node.members) print_node(member, out, prefix, depth + 1);
     return;
   }
-  out << prefix << indent << node.name << " = " << node.value() << (node.given ? "" : " (Default)") << '\n';
+  out << prefix << indent << node.name << " = " << node.value() << (node.is_default() ? " (Default)" : "") << '\n';
   if (node.type == argument::kind::choice && node.chosen().headed)
     print_node(node.chosen(), out, prefix, depth + 1);
 }
@@ -134,7 +134,6 @@ const argument& argument::operator[](const std::string& member) const {
 const argument& argument::chosen() const { return (*this)[text]; }
 
 void argument::set(const std::string& value) {
-  given = true;
   if (type == kind::text) {
     text = value;
     return;
@@ -186,33 +185,33 @@ argument group(std::string name, std::string help, std::vector<argument> members
 
 argument flag(std::string name, std::string help, bool value) {
   argument made = make(std::move(name), std::move(help), argument::kind::flag);
-  made.number = value;
+  made.number = made.default_number = value;
   return made;
 }
 
 argument integer(std::string name, std::string help, double value, range limits) {
   argument made = make(std::move(name), std::move(help), argument::kind::integer);
-  made.number = value;
+  made.number = made.default_number = value;
   made.limits = limits;
   return made;
 }
 
 argument real(std::string name, std::string help, double value, range limits) {
   argument made = make(std::move(name), std::move(help), argument::kind::real);
-  made.number = value;
+  made.number = made.default_number = value;
   made.limits = limits;
   return made;
 }
 
 argument text(std::string name, std::string help, std::string value) {
   argument made = make(std::move(name), std::move(help), argument::kind::text);
-  made.text = std::move(value);
+  made.text = made.default_text = std::move(value);
   return made;
 }
 
 argument choice(std::string name, std::string help, std::string value, std::vector<argument> alternatives) {
   argument made = make(std::move(name), std::move(help), argument::kind::choice);
-  made.text = std::move(value);
+  made.text = made.default_text = std::move(value);
   made.members = std::move(alternatives);
   return made;
 }

@@ -42,8 +42,9 @@ struct argument {
   std::string text;     // the value of a text or a choice
   double number = 0;    // the value of a flag, an integer (exact to 2^53) or a real
   range limits;
-  bool given = false;   // said on the command line
-  bool extension = false;  // ours alone: echoed only when given, so that the default header is the customary one
+  std::string default_text;
+  double default_number = 0;
+  bool extension = false;  // ours alone: echoed only when used, so that the default header is the customary one
   bool headed = true;   // an alternative of a choice that has a line of its own in the echo
   std::vector<argument> members;  // of a group; the alternatives of a choice
 
@@ -55,6 +56,8 @@ struct argument {
   int integer() const { return static_cast<int>(number); }
   unsigned unsigned_integer() const { return static_cast<unsigned>(number); }
   double real() const { return number; }
+  // Values that were given count as default too when they equal it.
+  bool is_default() const { return text == default_text && number == default_number; }
 
   // Read a value from the command line; throws usage_error when it is not one.
   void set(const std::string& value);

@@ -1,5 +1,17 @@
 // Entry point of every model executable: settings, data, model, method, and an honest exit code.
-#include <malloc.h>
+//
+// The command line, the Stan CSV files and the JSON files are those of CmdStan (its User's Guide), and so are the
+// draws for a given seed and chain identifier. Beyond it:
+//
+//   output binary=1 (method=sample): the CSV file keeps its comments but only the sampler's columns (lp__ to
+//   energy__); all columns of the model go to <output file>.draws, row after row in the order of the CSV's rows, as
+//   little-endian float32, and their names, one per line, to <output file>.names (.csv is dropped from the file's
+//   name). Warm-up rows are there with save_warmup=1 only.
+//
+//   Any number of chains runs with engine=static too, one after the other.
+//
+// Exit code: 0; 64 for a mistake on the command line or an unreadable file; 65, 70 or 78 where a service failed, the
+// model refused its data or an output file is incomplete; by the signal (128 + number in a shell) when interrupted.
 #include <stan/math/prim/core/init_threadpool_tbb.hpp>
 #include <stan/math/rev/core/profiling.hpp>
 #include <stan/services/error_codes.hpp>
@@ -12,6 +24,10 @@
 #include <memory>
 #include <sstream>
 #include <thread>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "build_options.hpp"
 #include "control.hpp"
@@ -81,7 +97,7 @@ std::string header_lines(const argument& settings, const stan::model::model_base
 
 void write_settings(const argument& node, json_file& json) {
   using kind = argument::kind;
-  if (node.extension && !node.given) return;
+  if (node.extension && node.is_default()) return;
   switch (node.type) {
     case kind::group:
       json.begin_record(node.name);
@@ -169,7 +185,7 @@ int run(const std::vector<std::string>& words) {
   parse(settings, words);
 
   argument& seed = const_cast<argument&>(settings["random"]["seed"]);
-  if (seed.number == -1) seed.number = seed_from_time();
+  if (seed.number == -1) seed.number = seed.default_number;
   int threads = settings["num_threads"].integer();
   stan::math::init_threadpool_tbb(threads == 0 ? 1 : threads);
 

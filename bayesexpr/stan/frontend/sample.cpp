@@ -21,8 +21,10 @@ void open_files(const session& run, chains& chain) {
   const argument& output = run.settings["output"];
   std::vector<std::string> files = output_files(output["file"].text, chain.count, run.id);
   std::vector<std::string> diagnostics = output_files(output["diagnostic_file"].text, chain.count, run.id);
-  bool save_metric = run.method["adapt"]["engaged"].flag() && run.method["adapt"]["save_metric"].flag() &&
-                     run.method["algorithm"].text == "hmc";
+  const argument& adapt = run.method["adapt"];
+  const argument& algorithm = run.method["algorithm"];
+  bool is_nuts = algorithm.text == "hmc" && algorithm["hmc"]["engine"].text == "nuts";
+  bool save_metric = is_nuts && adapt["engaged"].flag() && adapt["save_metric"].flag();
   std::vector<std::string> model_columns;
   run.model.constrained_param_names(model_columns, true, true);
   for (std::size_t i = 0; i < chain.count; ++i) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 
 namespace frontend {
@@ -11,8 +12,12 @@ namespace {
 // Appends a number as the standard stream would print it at this precision; about five times as fast.
 void append_number(std::string& row, double value, int digits) {
   char buffer[64];
+#ifdef __cpp_lib_to_chars
   std::to_chars_result end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::general, digits);
   row.append(buffer, end.ptr);
+#else
+  row.append(buffer, static_cast<std::size_t>(std::snprintf(buffer, sizeof buffer, "%.*g", digits, value)));
+#endif
 }
 
 bool little_endian() {
