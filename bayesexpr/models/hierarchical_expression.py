@@ -108,7 +108,7 @@ class HierarchicalExpression(Model):
         """Draw hyperparameters, genes and counts; `data` holds the numbers ``samples`` and ``genes``, and the rest."""
         given = {k: v for k, v in data.items() if k not in ("samples", "genes")}
         S, G = int(data["samples"]), int(data["genes"])
-        full = self._given(given, S, G)
+        full = Complete(self._given(given, S, G))
         p: Draws = {"mu_0": self.prior("mu_0").draw(rng), "sigma_mu": self.prior("sigma_mu").draw(rng)}
         if self.options["likelihood"] == "negative_binomial":
             p["tau"] = self.prior("tau").draw(rng)
@@ -122,7 +122,7 @@ class HierarchicalExpression(Model):
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:
         """Draw counts [S, G] anew."""
-        mu = np.exp(_log_mu(parameters, data if "log_length" in data else self.complete(data)))
+        mu = np.exp(_log_mu(parameters, self.complete(data)))
         if self.options["likelihood"] == "poisson":
             return np.asarray(rng.poisson(mu))
         return nb2_rng(mu, 1 / np.asarray(parameters["tau"]), rng)

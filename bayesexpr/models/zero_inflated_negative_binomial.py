@@ -91,7 +91,7 @@ class ZeroInflatedNegativeBinomial(Model):
         """Draw genes and counts; `data` holds the number of ``genes``, and ``design`` or the number of ``cells``."""
         G, S = int(data["genes"]), len(data["design"]) if "design" in data else int(data["cells"])
         given = {k: v for k, v in data.items() if k not in ("genes", "cells")}
-        full = _given(given, S)
+        full = Complete(_given(given, S))
         K = full["design"].shape[1]
         p: Draws = {}
         for name in self._sampled():
@@ -102,7 +102,7 @@ class ZeroInflatedNegativeBinomial(Model):
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:
         """Draw counts [S, G] anew."""
-        log_mu, phi, logit_pi = self._predictors(parameters, data if "design" in data else self.complete(data))
+        log_mu, phi, logit_pi = self._predictors(parameters, self.complete(data))
         count = nb2_rng(np.exp(log_mu), phi, rng)
         if logit_pi is None:
             return count
