@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,22 +21,15 @@ from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design, build_design
 from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.size_factors import size_factors as robust_size_factors
+from bayesexpr.de_digest import digest
 from bayesexpr.de_fit import KIND, DEFit
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points, warm_start
 from bayesexpr.errors import InputError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Prior
-from bayesexpr.names import GENE, SAMPLE
-from bayesexpr.posterior import store
-from bayesexpr.posterior.de_draws import ChainArrays, average_effect, gene_blocks
-from bayesexpr.posterior.diagnostics import convergence, count_divergences, count_saturated, ebfmi, expected_max_rhat
-from bayesexpr.posterior.verdict import gene_status, judge
 from bayesexpr.progress import Progress, Silent
 from bayesexpr.stan.output import ChainDraws, read_chains
 from bayesexpr.stan.settings import SamplerSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -144,7 +137,7 @@ def fit_de(
         clock["sampled"] = time.monotonic()
         news.close()
         news.say("posterior of every gene and diagnostics")
-        genes, diagnostics, verdict = _digest(model, full, warm, chains, used, settings, data, plan, home)
+        genes, diagnostics, verdict = digest(chains, warm.whitening, model.layout(full), full, data, plan, used, home)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     clock["done"] = time.monotonic()
@@ -253,121 +246,6 @@ def _sample(
     return read_chains(files), sampler
 
 
-def _digest(
-    model: NegativeBinomialDE,
-    full: Mapping[str, Any],
-    warm: WarmStart,
-    chains: tuple[ChainDraws, ...],
-    sampler: SamplerSettings,
-    settings: DESettings,
-    data: CountData,
-    plan: Design,
-    home: Path,
-) -> tuple[pd.DataFrame, dict[str, Any], Any]:
-    """Turn the chains into the store on disk, the table of genes, the diagnostics and the verdict."""
-    import pandas as pd
-
-    at = model.layout(full)
-    arrays = ChainArrays.find(chains[0].names, [c.draws for c in chains], (at.H, full["G"], at.P))
-    theta = warm.whitening.theta(arrays.zeta)
-    hyper = at.hyper(theta, full["log_size_factor"])
-    stats = np.stack([c.sampler for c in chains])
-    labels = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
-    sampler_columns = {name: stats[..., k] for k, name in enumerate(labels)}
-    sampler_columns["diverging"] = sampler_columns["diverging"].astype(bool)
-    path = home / store.POSTERIOR
-    store.create(path, hyper, sampler_columns, _coords(full, data, plan, stats.shape), full["count"], _constant(full))
-
-    G = full["G"]
-    columns = {name: np.empty(G) for name in ("dispersion", "rhat", "ess_bulk", "ess_tail")}
-    for block in gene_blocks(arrays, warm.whitening, at, full):
-        store.write_block(path, block)
-        effect = average_effect(block, full["component"])
-        watched = np.concatenate([block.alpha[..., None], block.log_phi[..., None], effect], axis=-1)
-        if not at.trend:
-            watched = watched[..., [0, *range(2, watched.shape[-1])]]
-        shape = watched.shape
-        found = convergence(watched.reshape(*shape[:2], -1), threads=settings.cores)
-        columns["rhat"][block.genes] = found.rhat.reshape(shape[2:]).max(axis=1)
-        columns["ess_bulk"][block.genes] = found.ess_bulk.reshape(shape[2:]).min(axis=1)
-        columns["ess_tail"][block.genes] = found.ess_tail.reshape(shape[2:]).min(axis=1)
-        columns["dispersion"][block.genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
-    shared = convergence(theta)
-    table = pd.DataFrame(
-        {"mean": theta.mean(axis=(0, 1)), "sd": theta.std(axis=(0, 1)), **vars(shared)}, index=at.names()
-    )
-    genes = _gene_table(data, columns, np.exp(hyper["log_f"]).mean(axis=(0, 1)), settings)
-    energy = ebfmi(stats[..., 6])
-    verdict = judge(
-        status=genes["status"].to_numpy(),
-        hyperparameters=table,
-        divergences=count_divergences(stats[..., 5]),
-        ebfmi=energy,
-        saturated=count_saturated(stats[..., 3], sampler.max_treedepth),
-        n_chains=settings.chains,
-        n_draws=settings.draws,
-    )
-    diagnostics = {
-        "divergences": count_divergences(stats[..., 5]),
-        "ebfmi": energy,
-        "saturated": count_saturated(stats[..., 3], sampler.max_treedepth),
-        "leapfrogs_per_draw": float(stats[..., 4].mean()),
-        "step_size": stats[:, -1, 2],
-        "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
-        "rhat_limit": expected_max_rhat(G, settings.chains, settings.draws),
-        "max_rhat": float(np.nanmax(columns["rhat"])),
-        "min_ess_bulk": float(np.nanmin(columns["ess_bulk"])),
-        "min_ess_tail": float(np.nanmin(columns["ess_tail"])),
-        "hyperparameters": table.to_dict(orient="index"),
-    }
-    return genes, diagnostics, verdict
-
-
-def _gene_table(
-    data: CountData, fitted: Mapping[str, FloatArray], factors: FloatArray, settings: DESettings
-) -> pd.DataFrame:
-    import pandas as pd
-
-    where = data.expressed
-    columns: dict[str, Any] = {"gene": list(data.genes), "baseMean": (data.counts / factors[:, None]).mean(axis=0)}
-    for name, values in fitted.items():
-        columns[name] = np.full(len(where), np.nan)
-        columns[name][where] = values
-    columns["status"] = gene_status(
-        all_zero=~where,
-        rhat=columns["rhat"],
-        ess_bulk=columns["ess_bulk"],
-        ess_tail=columns["ess_tail"],
-        n_chains=settings.chains,
-        n_draws=settings.draws,
-    )
-    columns["fitted"] = where
-    return pd.DataFrame(columns)
-
-
-def _coords(full: Mapping[str, Any], data: CountData, plan: Design, shape: tuple[int, ...]) -> dict[str, Any]:
-    names = np.asarray(plan.column_names, dtype=object)
-    spike = full["C"] > 1
-    return {
-        "chain": np.arange(shape[0]),
-        "draw": np.arange(shape[1]),
-        GENE: np.asarray(data.genes, dtype=object)[data.expressed],
-        SAMPLE: list(data.samples),
-        store.TESTED: list(names[plan.tested_columns]),
-        store.OTHER: list(names[plan.nuisance_columns]),
-        store.COMPONENT: list(plan.partitions().labels) if spike else ["changed"],
-        "other_term": list(plan.nuisance_terms),
-    }
-
-
-def _constant(full: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
-    return {
-        "projector": ((store.COMPONENT, store.TESTED, "tested_coefficient_in"), full["component"]),
-        "log_size_factor": ((SAMPLE,), full["log_size_factor"]),
-        "design": ((SAMPLE, store.TESTED), full["design"]),
-    }
-
-
 def _record(
     model: NegativeBinomialDE,
     data: CountData,
@@ -379,8 +257,8 @@ def _record(
     size_factors: str | FloatArray,
 ) -> dict[str, Any]:
     packages = ("bayesexpr", "numpy", "scipy", "pandas", "xarray", "zarr")
-    digest = hashlib.sha256(np.ascontiguousarray(data.counts).tobytes())
-    digest.update("\0".join([*data.genes, *data.samples]).encode())
+    seal = hashlib.sha256(np.ascontiguousarray(data.counts).tobytes())
+    seal.update("\0".join([*data.genes, *data.samples]).encode())
     return {
         "kind": KIND,
         "program": model.NAME,
@@ -393,7 +271,7 @@ def _record(
         "method": "nuts",
         "settings": asdict(settings),
         "sampler": asdict(sampler),
-        "inputs_digest": digest.hexdigest(),
+        "inputs_digest": seal.hexdigest(),
         "genes": len(data.genes),
         "genes_fitted": int(data.expressed.sum()),
         "samples": len(data.samples),

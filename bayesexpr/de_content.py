@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesexpr.effect import Effect, exceedance_curve
-from bayesexpr.posterior.verdict import Limits
+from bayesexpr.posterior.verdict import Limits, rhat_limit_curve
 from bayesexpr.report import ContrastContent, ReportContent, top_genes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
     factor = fit.design.levels.get(fit.design.tested.split(":")[0])
     table = fit.data.sample_table
     record = fit.record
-    diagnostics = fit.diagnostics
+    diagnostics, settings = fit.diagnostics, record["settings"]
     return ReportContent(
         title="Differential expression: " + "; ".join(e.contrast.label for e in effects),
         command=str(record.get("command", "")),
@@ -55,8 +55,8 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
             "smallest tail ESS of a gene": round(diagnostics["min_ess_tail"]),
         },
         hyperparameters=pd.DataFrame.from_dict(diagnostics["hyperparameters"], orient="index"),
-        rhat_limit=float(diagnostics["rhat_limit"]),
-        min_ess=Limits().ess_per_chain * record["settings"]["chains"],
+        rhat_limit=rhat_limit_curve(record["genes_fitted"], settings["chains"], settings["draws"]),
+        min_ess=Limits().ess_per_chain * settings["chains"],
         interval=effects[0].ci,
         groups=None if factor is None else [str(v) for v in table[fit.design.tested.split(":")[0]]],
         log_counts=logs[:, varied],

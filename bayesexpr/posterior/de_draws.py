@@ -47,6 +47,11 @@ class GeneBlock:
     gamma: Single
     probability: Single
 
+    def thin(self, every: int) -> GeneBlock:
+        """Keep every so many draws of each chain."""
+        names = ("alpha", "log_phi", "beta", "gamma", "probability")
+        return GeneBlock(self.genes, *(getattr(self, name)[:, ::every] for name in names))
+
 
 @dataclass(frozen=True)
 class ChainArrays:
@@ -136,6 +141,20 @@ def component_probability(
     return np.asarray(special.softmax(log_joint, axis=-1))
 
 
+def linear_predictor(block: GeneBlock, log_f: Float, full: Mapping[str, Any]) -> Float:
+    """Log mean [chain, draw, sample, gene, component] of every count.
+
+    Parameters
+    ----------
+    log_f
+        [chain, draw, S] log size factors of the same draws.
+    """
+    base = block.alpha[:, :, None].astype(float) + log_f[..., None] + full["log_length"][:, block.genes]
+    base = base + np.einsum("sr,adgr->adsg", full["nuisance_design"], block.gamma, optimize=True)
+    change = np.einsum("csk,adgk->adsgc", full["component_design"], block.beta, optimize=True)
+    return np.asarray(base[..., None] + change)
+
+
 def contrast_values(block: GeneBlock, projectors: Float, tested: Float, other: Float) -> Float:
     """Natural log change of a contrast under every component, [draw of all chains, gene, component].
 
@@ -154,5 +173,5 @@ def contrast_values(block: GeneBlock, projectors: Float, tested: Float, other: F
 
 
 def average_effect(block: GeneBlock, projectors: Float) -> Float:
-    """Average the tested effect over the components of each draw: [chain, draw, gene, K], smooth, hence fit for R-hat."""
+    """Average the tested effect over the components of each draw: [chain, draw, gene, K], smooth, fit for R-hat."""
     return np.asarray(np.einsum("adgc,ckl,adgl->adgk", block.probability, projectors, block.beta, optimize=True))

@@ -1,0 +1,195 @@
+"""From chains to answers: the posterior on disk, every gene's diagnostics and status, and the verdict on the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesexpr.data.counts import CountData
+from bayesexpr.data.design import Design
+from bayesexpr.models.de_layout import Layout, Whitening
+from bayesexpr.names import GENE, SAMPLE
+from bayesexpr.posterior import store
+from bayesexpr.posterior.de_draws import ChainArrays, GeneBlock, average_effect, gene_blocks, linear_predictor
+from bayesexpr.posterior.diagnostics import Convergence, convergence, count_divergences, count_saturated, ebfmi
+from bayesexpr.posterior.predictive import holm, tail_probability
+from bayesexpr.posterior.verdict import Verdict, gene_status, judge
+from bayesexpr.stan.output import ChainDraws
+from bayesexpr.stan.settings import SamplerSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+Float = NDArray[np.float64]
+
+SAMPLER_LABELS = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
+TAIL_DRAWS = 200
+"""Draws from which the predictive tail of every count is computed: enough for a mixture's tail, a tenth of the cost."""
+
+OUTLYING = 0.05
+"""Holm-adjusted tail probability, over all counts of the study, below which a count is called outlying."""
+
+
+def digest(
+    chains: tuple[ChainDraws, ...],
+    whitening: Whitening,
+    at: Layout,
+    full: Mapping[str, Any],
+    data: CountData,
+    plan: Design,
+    sampler: SamplerSettings,
+    folder: Path,
+) -> tuple[pd.DataFrame, dict[str, Any], Verdict]:
+    """Go through the chains once.
+
+    Parameters
+    ----------
+    full
+        The model's completed data, of the fitted genes.
+    data
+        The whole study.
+    folder
+        Where the posterior goes.
+
+    Returns
+    -------
+    genes, diagnostics, verdict
+        One row per gene of the study; numbers; words.
+    """
+    import pandas as pd
+
+    arrays = ChainArrays.find(chains[0].names, [c.draws for c in chains], (at.H, full["G"], at.P))
+    theta = whitening.theta(arrays.zeta)
+    hyper = at.hyper(theta, full["log_size_factor"])
+    stats = np.stack([c.sampler for c in chains])
+    columns = dict(zip(SAMPLER_LABELS, np.moveaxis(stats, -1, 0), strict=True))
+    path = folder / store.POSTERIOR
+    kept = {**columns, "diverging": columns["diverging"].astype(bool)}
+    store.create(path, hyper, kept, _coords(full, data, plan, stats.shape), full["count"], _constant(full))
+
+    found = {name: np.empty(full["G"]) for name in ("dispersion", "rhat", "ess_bulk", "ess_tail")}
+    tails = np.empty(full["count"].shape)
+    for block in gene_blocks(arrays, whitening, at, full):
+        store.write_block(path, block)
+        worst = _convergence(block, at, full, sampler.cores)
+        for name, values in vars(worst).items():
+            found[name][block.genes] = values
+        found["dispersion"][block.genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
+        tails[:, block.genes] = _tails(block, hyper, full)
+    outlying = holm(tails) < OUTLYING
+    genes = _gene_table(data, found, outlying, np.exp(hyper["log_f"]).mean(axis=(0, 1)), stats.shape)
+
+    shared = convergence(theta)
+    table = pd.DataFrame(
+        {"mean": theta.mean(axis=(0, 1)), "sd": theta.std(axis=(0, 1)), **vars(shared)}, index=at.names()
+    )
+    chains_, draws = stats.shape[:2]
+    saturated, divergences = count_saturated(columns["tree_depth"], sampler.max_treedepth), columns["diverging"]
+    verdict = judge(
+        status=genes["status"].to_numpy(),
+        hyperparameters=table,
+        divergences=count_divergences(divergences),
+        ebfmi=ebfmi(columns["energy"]),
+        saturated=saturated,
+        n_chains=chains_,
+        n_draws=draws,
+    )
+    diagnostics = {
+        "divergences": count_divergences(divergences),
+        "ebfmi": ebfmi(columns["energy"]),
+        "saturated": saturated,
+        "leapfrogs_per_draw": float(columns["n_steps"].mean()),
+        "step_size": columns["step_size"][:, -1],
+        "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
+        "max_rhat": float(np.nanmax(found["rhat"])),
+        "min_ess_bulk": float(np.nanmin(found["ess_bulk"])),
+        "min_ess_tail": float(np.nanmin(found["ess_tail"])),
+        "outlying_counts": _outlying_cells(outlying, tails, full, data),
+        "hyperparameters": table.to_dict(orient="index"),
+    }
+    return genes, diagnostics, verdict
+
+
+def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any], threads: int) -> Convergence:
+    """Worst over each gene's intercept, dispersion (where it has its own) and tested effect."""
+    parts: list[NDArray[Any]] = [block.alpha[..., None], average_effect(block, full["component"])]
+    if at.trend:
+        parts.append(block.log_phi[..., None])
+    watched: NDArray[Any] = np.concatenate(parts, axis=-1)
+    each = convergence(watched.reshape(*watched.shape[:2], -1), threads=threads)
+    rhat, bulk, tail = (values.reshape(watched.shape[2:]) for values in vars(each).values())
+    return Convergence(rhat.max(axis=1), bulk.min(axis=1), tail.min(axis=1))
+
+
+def _tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:
+    """Predictive tail probability [sample, gene] of every count, each predicted from the others of its gene."""
+    chains, draws = block.alpha.shape[:2]
+    every = max(1, chains * draws // TAIL_DRAWS)
+    thin = block.thin(every)
+    log_f = hyper["log_f"][:, ::every]
+    eta = linear_predictor(thin, log_f, full)
+    mu = np.exp(eta.reshape(-1, *eta.shape[2:]))
+    phi = np.exp(thin.log_phi.astype(float)).reshape(-1, thin.log_phi.shape[2])
+    probability = thin.probability.astype(float).reshape(-1, *thin.probability.shape[2:])
+    return tail_probability(full["count"][:, block.genes], mu, phi, probability)
+
+
+def _outlying_cells(outlying: NDArray[np.bool_], tails: Float, full: Mapping[str, Any], data: CountData) -> list[Any]:
+    names = np.asarray(data.genes, dtype=object)[data.expressed]
+    return [
+        {"gene": names[g], "sample": data.samples[s], "count": full["count"][s, g], "tail_probability": tails[s, g]}
+        for s, g in np.argwhere(outlying)
+    ]
+
+
+def _gene_table(
+    data: CountData, fitted: Mapping[str, Float], outlying: NDArray[np.bool_], factors: Float, shape: tuple[int, ...]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    where = data.expressed
+    columns: dict[str, Any] = {"gene": list(data.genes), "baseMean": (data.counts / factors[:, None]).mean(axis=0)}
+    for name, values in fitted.items():
+        columns[name] = np.full(len(where), np.nan)
+        columns[name][where] = values
+    outlier = np.zeros(len(where), dtype=bool)
+    outlier[where] = outlying.any(axis=0)
+    columns["status"] = gene_status(
+        all_zero=~where,
+        rhat=columns["rhat"],
+        ess_bulk=columns["ess_bulk"],
+        ess_tail=columns["ess_tail"],
+        n_chains=shape[0],
+        n_draws=shape[1],
+        outlier=outlier,
+    )
+    columns["fitted"] = where
+    return pd.DataFrame(columns)
+
+
+def _coords(full: Mapping[str, Any], data: CountData, plan: Design, shape: tuple[int, ...]) -> dict[str, Any]:
+    names = np.asarray(plan.column_names, dtype=object)
+    spike = full["C"] > 1
+    return {
+        "chain": np.arange(shape[0]),
+        "draw": np.arange(shape[1]),
+        GENE: np.asarray(data.genes, dtype=object)[data.expressed],
+        SAMPLE: list(data.samples),
+        store.TESTED: list(names[plan.tested_columns]),
+        store.OTHER: list(names[plan.nuisance_columns]),
+        store.COMPONENT: list(plan.partitions().labels) if spike else ["changed"],
+        "other_term": list(plan.nuisance_terms),
+    }
+
+
+def _constant(full: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    return {
+        "projector": ((store.COMPONENT, store.TESTED, "tested_coefficient_in"), full["component"]),
+        "log_size_factor": ((SAMPLE,), full["log_size_factor"]),
+        "design": ((SAMPLE, store.TESTED), full["design"]),
+    }
