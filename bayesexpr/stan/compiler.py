@@ -77,6 +77,8 @@ def _build(
     command = [make]
     if toolchain.kind == "embedded":
         command.append(f"CXX={' '.join(compiler.command)}")
+        # The front end is finished and its key says of what; make is not to judge it by file times.
+        command += [f"--assume-old={file}" for file in sorted((toolchain.home / "build").glob("*.o"))]
     if program.kernel is not None:
         command.append("STANCFLAGS+=--allow-undefined")
         command += _kernel_arguments(folder, program, toolchain, progress)

@@ -25,8 +25,9 @@ from bayesexpr.stan.compiler import compile_program
 from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.toolchain import ensure
 told = []
-path = compile_program(StanProgram(name="together", code=sys.argv[1]), ensure(sys.argv[2]),
-progress=told.append) print(path, any(text.startswith("compiling") for text in told))
+program = StanProgram(name="together", code=sys.argv[1])
+path = compile_program(program, ensure(sys.argv[2]), progress=told.append)
+print(path, any(text.startswith("compiling") for text in told))
 """
 
 
@@ -38,6 +39,7 @@ def own_cache(toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_sixteen_processes_started_at_once_compile_once(toolchain: Toolchain, own_cache: Path) -> None:
+    objects = {file: file.stat().st_mtime_ns for file in (toolchain.home / "build").glob("*.o")}
     command = [sys.executable, "-c", START, CODE, str(toolchain.home)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(16)]
     said = [process.communicate(timeout=300)[0].split() for process in started]
@@ -47,6 +49,9 @@ def test_sixteen_processes_started_at_once_compile_once(toolchain: Toolchain, ow
     executable = Path(said[0][0])
     assert own_cache in executable.parents
     assert runs(executable)
+
+    # Nothing of the tool chain was built again, whatever its files' times.
+    assert {file: file.stat().st_mtime_ns for file in (toolchain.home / "build").glob("*.o")} == objects
 
     # A damaged executable is found out and made again; a sound one is not.
     whole = executable.stat().st_size
@@ -67,7 +72,7 @@ def test_sixteen_processes_started_at_once_compile_once(toolchain: Toolchain, ow
     [
         ("parameters { real x; } model { x ~ normal(0, sigma); }", 'Identifier "sigma" not in scope'),
         ("parameters { real x } model { }", "Syntax error"),
-        ("functions { real f(real x); } parameters { real x; } model { target += f(x); }", "Function is declared"),
+        ("functions { real f(real x); } parameters { real x; } model { target += f(x); }", "is declared without"),
     ],
 )
 def test_what_stanc_refuses_is_said_in_its_words(toolchain: Toolchain, own_cache: Path, code: str, words: str) -> None:
