@@ -1,0 +1,41 @@
+# `make demo` and `make test` work from a bare clone with python >= 3.11, g++ and make on the machine.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo-run
+STUDY := $(DEMO)/simulated_donors
+
+.PHONY: demo test test-fast test-all lint bundled golden bench clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("bayesexpr needs Python 3.11 or newer; PYTHON=python3.12 make ... chooses another" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[stan,test]'
+	touch $@
+
+demo: $(VENV)/.installed
+	@mkdir -p $(DEMO)
+	@$(BIN)/bayesexpr datasets simulated_donors -o $(DEMO) >/dev/null
+	@$(BIN)/bayesexpr de $(STUDY)/counts.csv.gz $(STUDY)/samples.csv -o $(DEMO)/run \
+		--design '~ donor + treatment' --contrast treatment,treated,untreated --truth $(STUDY)/truth.csv.gz
+	@echo $(CURDIR)/$(DEMO)/run/report.html
+
+test: $(VENV)/.installed lint
+	$(BIN)/pytest -m 'not slow'
+
+test-fast: $(VENV)/.installed
+	$(BIN)/pytest tests/unit -m 'not slow'
+
+test-all: $(VENV)/.installed lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bundled: $(VENV)/.installed
+	$(BIN)/python -c 'from pathlib import Path; from bayesexpr.datasets import write_bundled; write_bundled(Path("bayesexpr/bundled"))'
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
