@@ -24,10 +24,12 @@ _LINE = 500  # bytes kept of one line of a log
 _FIRST, _LAST = 50, 200  # lines kept of a log
 
 # glibc would give the sampler's temporaries back to the system at every leapfrog step, and fetch them again.
-_MALLOC = {
+# A chain has one thread: as many chains run as there are cores.
+_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
+    "STAN_NUM_THREADS": "1",
 }
 
 
@@ -152,7 +154,7 @@ def _start(task: Task, attempt: int) -> _Running:
     process = processes.start(
         task.command,
         folder=task.folder,
-        environment=os.environ | _MALLOC,
+        environment=os.environ | _ENVIRONMENT,
         output=subprocess.PIPE,
         at_parents_death=signal.SIGKILL,
     )

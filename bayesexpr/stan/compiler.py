@@ -20,6 +20,7 @@ from bayesexpr.stan.toolchain import Toolchain
 
 _KIND = "models"
 _MANIFEST = "manifest.json"
+_KERNEL = "kernel"
 
 
 def compile_program(
@@ -72,7 +73,9 @@ def _build(
     progress: Progress | None,
 ) -> None:
     (folder / f"{program.name}.stan").write_text(program.code, encoding="utf-8")
-    kernels.write_sources(program, folder)
+    sources = folder / _KERNEL  # apart: make writes MODEL.hpp and MODEL.o, and a kernel may bear its model's name
+    sources.mkdir()
+    kernels.write_sources(program, sources)
     label = f"compiling {program.name}"
     command = [make]
     if toolchain.kind == "embedded":
@@ -81,7 +84,7 @@ def _build(
         command += [f"--assume-old={file}" for file in sorted((toolchain.home / "build").glob("*.o"))]
     if program.kernel is not None:
         command.append("STANCFLAGS+=--allow-undefined")
-        command += _kernel_arguments(folder, program, toolchain, progress)
+        command += _kernel_arguments(sources, program, toolchain, progress)
     command.append(str(folder / program.name))
     code, log = build_tools.run(command, folder=toolchain.home, label=label, progress=progress)
     executable = folder / program.name

@@ -89,7 +89,10 @@ def obstacles() -> list[dict[str, str]]:
     """Say what would keep the embedded tool chain from being built, apart from compiler and make."""
     found = []
     chosen = wheel()
-    if chosen is not None and not os.environ.get(_WHEEL_VARIABLE) and importlib.util.find_spec("pip") is None:
+    given = os.environ.get(_WHEEL_VARIABLE)
+    if chosen is not None and given and not Path(given).expanduser().is_file():
+        found.append({"what": f"{_WHEEL_VARIABLE} names {given!r}, which is not a file", "remedy": _offline(chosen)})
+    if chosen is not None and not given and importlib.util.find_spec("pip") is None:
         found.append({"what": f"{sys.executable} has no pip to fetch Stan's headers", "remedy": _offline(chosen)})
     free = shutil.disk_usage(cache.root()).free
     if free < BYTES_NEEDED:

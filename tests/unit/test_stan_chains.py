@@ -113,6 +113,17 @@ def test_runs_started_together_never_share_a_folder(fake_executable: Path, tmp_p
     assert len(folders) == 5
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+def test_many_runs_leave_no_file_open(fake_executable: Path, tmp_path: Path) -> None:
+    settings = SamplerSettings(chains=1, warmup=0, draws=1)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        run_nuts(fake_executable, {}, settings, output_dir=tmp_path)
+        with pytest.raises(SamplingError):
+            run_nuts(fake_executable, {"mode": FAIL}, SETTINGS, output_dir=tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_folder_that_cannot_be_made_is_said(fake_executable: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SamplingError, match="cannot be made"):

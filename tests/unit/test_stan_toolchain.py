@@ -143,6 +143,7 @@ def test_another_file_than_the_pinned_wheel_is_refused(machine: Path) -> None:
 @needs_tools
 def test_a_wheel_that_is_not_there_is_said(machine: Path) -> None:
     (machine / "httpstan.whl").unlink()
+    assert "which is not a file" in doctor()["problems"][0]["what"]
     with pytest.raises(ToolchainError, match=r"is not a file\. Without a network: .* -m pip download"):
         toolchain.ensure()
 
