@@ -18,6 +18,8 @@ from bayesexpr.posterior.diagnostics import convergence
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+_ROUNDING = 1e-6  # relative: draws come in single precision
+
 LEAST_ESS = 0.5
 """Least effective sample size of a test quantity, as a share of the draws it is ranked among."""
 
@@ -108,6 +110,7 @@ def rank_quantities(
             f"truth is [quantity] and draws are [chain, draw, quantity]; their shapes are {true.shape}, {array.shape}."
         )
     _check_finite(true, array.reshape(-1, true.size), names or tuple(f"quantity {i}" for i in range(true.size)))
+    true, array = _flatten_rounding(true, array)
     found = convergence(array)
     kept = thin(array, L)
     below = np.count_nonzero(kept < true, axis=0)
@@ -164,6 +167,17 @@ def check_ranks(ranks: ArrayLike, L: int) -> Ints:
             f"ranks are whole numbers from 0 to L = {L}; number {first} is {array[first]} ({bad.sum()} such entries)."
         )
     return array.astype(np.int64)
+
+
+def _flatten_rounding(truth: Floats, draws: Floats) -> tuple[Floats, Floats]:
+    """Make a quantity constant whose draws and truth differ by rounding only, as the sum of proportions does.
+
+    Its ties are then broken at random; ranks of rounding errors would compare the arithmetic of two programs.
+    """
+    low = np.minimum(draws.min(axis=(0, 1)), truth)
+    high = np.maximum(draws.max(axis=(0, 1)), truth)
+    constant = high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    return np.where(constant, low, truth), np.where(constant, low, draws)
 
 
 def _check_finite(truth: Floats, flat: Floats, names: tuple[str, ...]) -> None:

@@ -39,6 +39,8 @@ class RankTable:
         Simulations that were asked for; those not in the table failed.
     failures
         Reasons of failed simulations, by number.
+    implausible
+        What is outside the bounds of a plausible experiment, by number of the simulation.
     divergent
         [simulation] or None: number of divergent transitions.
     """
@@ -54,6 +56,7 @@ class RankTable:
     index: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     planned: int = 0
     failures: dict[int, str] = field(default_factory=dict)
+    implausible: dict[int, str] = field(default_factory=dict)
     divergent: Ints | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +139,7 @@ class RankTable:
             index=self.index,
             planned=self.planned,
             failures=self.failures,
+            implausible=self.implausible,
             divergent=self.divergent,
         )
 

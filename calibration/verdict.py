@@ -25,6 +25,7 @@ LEVEL = 0.01
 MOST_FAILED = 0.01
 MOST_EXCLUDED = 0.05
 MOST_DIVERGENT = 0.05
+MOST_IMPLAUSIBLE = 0.1
 FEWEST = 20
 
 RULES = (
@@ -32,7 +33,8 @@ RULES = (
     f"an alarm is repeated on fresh seeds at the same size; only two FAIL: once in {1 / LEVEL**2:,.0f} sound campaigns",
     f"INCONCLUSIVE if more than {MOST_FAILED:.0%} of simulations failed, or more than {MOST_EXCLUDED:.0%} have no rank "
     f"of some quantity (effective draws below {LEAST_ESS:g} L), or more than {MOST_DIVERGENT:.0%} had divergences, or "
-    f"fewer than {FEWEST} finished, or an alarm was not repeated yet",
+    f"more than {MOST_IMPLAUSIBLE:.0%} of simulated data sets are no plausible experiment, or fewer than {FEWEST} "
+    "simulations finished, or an alarm was not repeated yet",
     "PASS otherwise, and only as strong as its severity",
 )
 
@@ -151,7 +153,8 @@ def judge(table: RankTable, replication: RankTable | None = None) -> Verdict:
     alarms = [q for q in quantities if q.alarm]
     doubts = _doubts(table, quantities)
     tested = [q for q in quantities if q.coverage is not None]
-    worth = severity(min(q.N for q in tested), table.L, LEVEL / (2 * len(tested))) if tested else None
+    family = 2 * len(np.unique(table.rank, axis=1).T)
+    worth = severity(min(q.N for q in tested), table.L, LEVEL / family) if tested else None
     verdict = Verdict(PASS, (), tuple(quantities), worth, table.planned, table.finished, len(table.failures))
     if doubts:
         told = tuple(f"alarm in {_words(q)}" for q in alarms)
@@ -197,7 +200,9 @@ def _judge_quantities(table: RankTable) -> list[QuantityVerdict]:
     tests = [uniformity_test(r, L=table.L) if (r := table.ranks_of(n)).size else None for n in table.names]
     covers = [coverage(r, L=table.L) if (r := table.ranks_of(n)).size else None for n in table.names]
     p = np.array([[t.pvalue if t else np.nan, c.pvalue if c else np.nan] for t, c in zip(tests, covers, strict=True)])
-    adjusted = holm(p.ravel()).reshape(p.shape)
+    # Quantities with the same ranks throughout (a number and its logarithm) are one test.
+    _, first, same = np.unique(table.rank, axis=1, return_index=True, return_inverse=True)
+    adjusted = holm(p[first].ravel()).reshape(-1, 2)[np.ravel(same)]
     out = []
     for name, test, cover, both in zip(table.names, tests, covers, adjusted, strict=True):
         least = float(np.min(both)) if test else 1.0
@@ -236,6 +241,12 @@ def _doubts(table: RankTable, quantities: list[QuantityVerdict]) -> list[str]:
             f"autocorrelation, not a fault of the model: in {worst.excluded:.0%} of fits {worst.name} has fewer "
             f"effective draws than {LEAST_ESS:g} L = {LEAST_ESS * table.L:g} ({len(missing)} such quantities); keep "
             "more draws"
+        )
+    if len(table.implausible) > MOST_IMPLAUSIBLE * table.planned:
+        first = next(iter(sorted(table.implausible.items())))
+        doubts.append(
+            f"vacuous or extreme prior: {len(table.implausible)} of {table.planned} simulated data sets are no "
+            f"plausible experiment; the first, number {first[0]}: {first[1]}"
         )
     if table.divergent is not None and table.finished:
         share = float(np.mean(table.divergent > 0))

@@ -20,8 +20,9 @@ POWER = {
     (0.3, 1.0): ((0.43, 0.73, 0.95, 1.00, 1.00, 1.00), (0.06, 0.11, 0.10, 0.20, 0.33, 0.55)),
 }
 
-# Power at N = 100 published by Säilynoja, Bürkner and Vehtari (test_powers_fams123_adjusted_alpha_chains_1_varying_N.csv
-# of their repository, BSD-3-Clause) for three families of samples; k is the exponent applied to the sample, not to the CDF.
+# Power at N = 100 published by Säilynoja, Bürkner and Vehtari
+# (test_powers_fams123_adjusted_alpha_chains_1_varying_N.csv of their repository, BSD-3-Clause) for three families of
+# samples; k is the exponent applied to the sample, not to the CDF.
 FAMILIES = {
     ("A", 0.6): 0.99263,
     ("A", 0.8): 0.42771,

@@ -42,12 +42,21 @@ def leaves(counts: np.ndarray, N: int, L: int, alpha: float = 0.05) -> np.ndarra
     return ((counts < limits.lower) | (counts > limits.upper)).any(axis=1)
 
 
-def test_thresholds_meet_the_published_ones() -> None:
-    """T1. The published values were simulated; the exact ones here differ by at most 4.3 %."""
-    values = published()
-    assert len(values) == 64
+def check_published(largest: int) -> int:
+    values = [(N, K, gamma) for N, K, gamma in published() if K <= largest]
     for N, K, gamma in values:
         assert gamma_threshold(0.05, N=N, L=K - 1) == pytest.approx(gamma, rel=0.06), (N, K)
+    return len(values)
+
+
+def test_thresholds_meet_the_published_ones() -> None:
+    """T1. The published values were simulated; the exact ones here differ by at most 4.3 %."""
+    assert check_published(largest=200) == 32
+
+
+@pytest.mark.slow
+def test_all_thresholds_meet_the_published_ones() -> None:
+    assert check_published(largest=2000) == 64
 
 
 def test_exact_size_is_just_below_the_level() -> None:

@@ -1,0 +1,183 @@
+"""negative_binomial_de under calibration: test quantities vectorised over draws, and fits by warm-started NUTS.
+
+The program sums out which component of the spike-and-slab a gene belongs to, and so does the log likelihood measured
+here; the effects ranked are those of the slab, which the program samples.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from bayesexpr.distributions import log_rising_factorial
+from bayesexpr.empirical_bayes import whitening
+from bayesexpr.empirical_bayes.whitening import starting_points, warm_start
+from bayesexpr.errors import SamplingError
+from bayesexpr.models import de_layout
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.posterior.de_draws import ChainArrays
+from bayesexpr.stan.compiler import compile_program
+from bayesexpr.stan.output import read_chains
+from bayesexpr.stan.program import render
+from bayesexpr.stan.sampling import run_nuts
+from bayesexpr.stan.settings import SamplerSettings
+from bayesexpr.stan.toolchain import ensure
+
+from .backend import Posterior
+from .quantities import Quantity, effects_along_data, elements
+from .ranks import Floats
+from .scenarios import digest_of
+
+THREE_AGAINST_THREE: dict[str, Any] = {"genes": 20, "design": [[0.0], [0.0], [0.0], [1.0], [1.0], [1.0]]}
+"""Six samples in two groups: the smallest study that people run."""
+
+_HYPER = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "weight", "tau", "log_f")
+SETTINGS = SamplerSettings(chains=1, warmup=300, draws=500, step_size=0.2)
+
+
+@dataclass(frozen=True)
+class DEQuantities:
+    """Test quantities of ``negative_binomial_de``.
+
+    Hyperparameters; a few genes' parameters; sums over genes of alpha, log phi, beta and their squares; effects along
+    the data's differences; the joint log likelihood with the components summed out, that of each sample (expected over
+    the components given the draw), and the expected number of changed genes.
+
+    Attributes
+    ----------
+    most
+        Genes shown one by one.
+    """
+
+    model: NegativeBinomialDE
+    most: int = 4
+
+    def __call__(self, draws: Mapping[str, Any], data: Mapping[str, Any]) -> list[Quantity]:
+        """Measure every draw."""
+        arrays = {name: np.asarray(values, dtype=np.float64) for name, values in draws.items()}
+        found: list[Quantity] = []
+        for name in _HYPER:
+            if name in arrays and arrays[name][0].size:
+                values = arrays[name].reshape(len(arrays[name]), -1)
+                found += [
+                    Quantity(name if values.shape[1] == 1 else f"{name}[{k}]", values[:, k])
+                    for k in range(values.shape[1])
+                ]
+        for name in ("alpha", "log_phi", "beta", "gamma"):
+            if arrays[name][0].size:
+                found += elements(name, arrays[name], self.most)
+        found += effects_along_data(arrays["beta"], data)
+        joint, by_sample, changed = _likelihoods(arrays, self.model.complete(data))
+        found.append(Quantity("log_lik", joint, True))
+        found += [Quantity(f"log_lik[{s}]", by_sample[:, s], True) for s in range(by_sample.shape[1])]
+        if changed is not None:
+            found.append(Quantity("changed_genes", changed, True))
+        return found
+
+
+@dataclass(frozen=True)
+class DEBackend:
+    """Fits of ``negative_binomial_de`` as ``fit_de`` makes them: starting from the approximation that also whitens.
+
+    Attributes
+    ----------
+    settings
+        Of NUTS; the seed is that of the simulation.
+    executable, binary
+        Found by :meth:`prepare`.
+    """
+
+    model: NegativeBinomialDE
+    settings: SamplerSettings = SETTINGS
+    executable: Path | None = None
+    binary: bool = field(default=False)
+
+    @property
+    def name(self) -> str:
+        """Method, for records."""
+        return "nuts"
+
+    def prepare(self) -> DEBackend:
+        """Compile the program, unless that was done."""
+        if self.executable is not None:
+            return self
+        toolchain = ensure()
+        executable = compile_program(render(self.model.NAME, self.model.options), toolchain)
+        return replace(self, executable=executable, binary=toolchain.binary_output)
+
+    def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
+        """Run NUTS on one study."""
+        if self.executable is None:
+            raise SamplingError("the program is not compiled: call prepare() and fit with what it returns.")
+        full = self.model.complete(data)
+        warm = warm_start(self.model, full, np.random.default_rng([seed, 1]))
+        with tempfile.TemporaryDirectory(prefix="bayesexpr-") as folder:
+            files = run_nuts(
+                self.executable,
+                self.model.stan_data(data, whitening=warm.whitening),
+                replace(self.settings, seed=seed, cores=1),
+                output_dir=Path(folder),
+                inits=starting_points(warm, self.settings.chains, np.random.default_rng([seed, 2])),
+                binary=self.binary,
+            )
+            chains = read_chains(files)
+            draws = self._parameters(chains[0].names, [c.draws for c in chains], warm.whitening, full)
+            columns = np.stack([c.sampler for c in chains])
+        diagnostics = {
+            "divergences": float(columns[..., 5].sum()),
+            "saturated": float((columns[..., 3] >= self.settings.max_treedepth).sum()),
+            "leapfrogs_per_draw": float(columns[..., 4].mean()),
+        }
+        return Posterior(draws, diagnostics)
+
+    def _parameters(
+        self, names: tuple[str, ...], draws: list[Any], maps: de_layout.Whitening, full: Mapping[str, Any]
+    ) -> dict[str, Floats]:
+        at = self.model.layout(full)
+        arrays = ChainArrays.find(names, draws, (at.H, full["G"], at.P))
+        theta = maps.theta(arrays.zeta)
+        psi = maps.psi(arrays.block(slice(0, full["G"]), full["G"], at.P).astype(float), theta)
+        hyper = at.hyper(theta, full["log_size_factor"])
+        return {
+            **hyper,
+            "alpha": psi[..., 0],
+            "log_phi": np.array(at.log_phi(psi, hyper)),
+            "beta": at.effect(psi, hyper),
+            "gamma": at.other_effects(psi, hyper, full["nuisance_term"]),
+        }
+
+    def digest(self) -> str:
+        """Digest of program, settings, and the maps between the sampler's coordinates and parameters."""
+        program = render(self.model.NAME, self.model.options).digest
+        priors = {name: str(self.model.prior(name)) for name in self.model.PRIORS}
+        return digest_of(program, de_layout, whitening, priors, asdict(self.settings))
+
+
+def _likelihoods(p: Mapping[str, Floats], full: Mapping[str, Any]) -> tuple[Floats, Floats, Floats | None]:
+    """Log likelihood [draw], that of each sample [draw, S], and the expected number of changed genes [draw]."""
+    phi = np.exp(p["log_phi"])
+    D, G = phi.shape
+    C, S = full["C"], full["S"]
+    cells = np.empty((C, S, D, G))
+    for s in range(S):
+        count = full["count"][s]
+        base = p["alpha"] + p["log_f"][:, s, None] + full["log_length"][s]
+        if full["R"]:
+            base = base + p["gamma"] @ full["nuisance_design"][s]
+        constant = log_rising_factorial(count, phi) - special.gammaln(count + 1.0)
+        for c in range(C):
+            eta = base + p["beta"] @ full["component_design"][c, s]
+            cells[c, s] = constant + count * eta - (count + phi) * np.log1p(np.exp(eta - p["log_phi"]))
+    weight = p["weight"] if C > 1 else np.ones((D, 1))
+    joint = np.log(weight).T[:, :, None] + cells.sum(axis=1)
+    total = special.logsumexp(joint, axis=0)
+    probability = np.exp(joint - total)
+    by_sample = np.einsum("csdg,cdg->ds", cells, probability)
+    changed = None if C == 1 else (1.0 - probability[0]).sum(axis=1)
+    return total.sum(axis=1), by_sample, changed
