@@ -1,0 +1,97 @@
+"""The mutation score: how many planted errors a campaign of a given size catches, and what it says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .campaign import run_campaign
+from .controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
+from .verdict import FAIL
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What a campaign said of one planted error.
+
+    Attributes
+    ----------
+    status
+        PASS, FAIL or INCONCLUSIVE.
+    quantity, kind
+        The strongest alarm and its likely kind; empty without one.
+    adjusted
+        Its Holm-adjusted p-value.
+    """
+
+    bug: str
+    simulations: int
+    status: str
+    quantity: str
+    kind: str
+    adjusted: float
+
+    @property
+    def caught(self) -> bool:
+        """Whether the campaign failed."""
+        return self.status == FAIL
+
+
+@dataclass(frozen=True)
+class MutationScore:
+    """Outcome over all planted errors, and that of the control without one."""
+
+    rows: tuple[Caught, ...]
+    control: Caught
+
+    @property
+    def score(self) -> float:
+        """Share of the planted errors that were caught."""
+        return sum(row.caught for row in self.rows) / len(self.rows)
+
+
+def mutation_score(
+    simulations: int,
+    *,
+    genes: int = 20,
+    offset_sd: float = 0.3,
+    seed: int = 1,
+    bugs: Sequence[Bug] = BUGS,
+    workers: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> MutationScore:
+    """Run one campaign for every planted error, and one without.
+
+    Parameters
+    ----------
+    simulations
+        Size of each campaign.
+    genes
+        Genes of each simulated study.
+    offset_sd
+        Sd of the offsets.
+    seed
+        Of each campaign.
+    workers
+        Processes of each campaign.
+    progress
+        Told one line for each campaign.
+    """
+    scenario = TwoGroupScenario(genes, offset_sd)
+
+    def outcome(bug: Bug) -> Caught:
+        verdict = run_campaign(scenario, GridBackend(bug), simulations=simulations, seed=seed, workers=workers).verdict
+        strongest = min(verdict.alarms, key=lambda q: q.adjusted, default=None)
+        found = Caught(
+            bug=bug.name,
+            simulations=simulations,
+            status=verdict.status,
+            quantity=strongest.name if strongest else "",
+            kind=strongest.kind if strongest else "",
+            adjusted=strongest.adjusted if strongest else 1.0,
+        )
+        if progress is not None:
+            progress(f"{bug.name}: {found.status} {found.quantity} {found.kind}".rstrip())
+        return found
+
+    return MutationScore(tuple(outcome(bug) for bug in bugs), outcome(NO_BUG))
