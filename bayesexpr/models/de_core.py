@@ -10,7 +10,7 @@ import ctypes
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,7 +102,7 @@ class GeneCore:
             [G], [G, P] and [G, P, P]. The curvature is the prior's, plus the expected information of the linear
             predictor, plus the observed information of log phi where that is positive.
         """
-        at = np.ascontiguousarray(_shaped(psi, (self.G, self.P), "psi").T)
+        at = _shaped(psi, (self.G, self.P), "psi", "F")
         record, kept = self._hyper(hyper)
         value, gradient = np.empty(self.G), np.empty((self.P, self.G))
         precision = np.empty((self.P, self.P, self.G))
@@ -174,9 +174,9 @@ class GeneCore:
         tuple
             The value, and its derivatives with respect to z, shift and each of the hyperparameters.
         """
-        at = np.asfortranarray(_shaped(z, (self.G, self.P), "z"))
+        at = _shaped(z, (self.G, self.P), "z", "F")
         drivers = np.asfortranarray(shift, dtype=np.float64)
-        center, scale = (np.asfortranarray(_shaped(whitening[n], at.shape, n)) for n in ("center", "scale"))
+        center, scale = (_shaped(whitening[n], at.shape, n, "F") for n in ("center", "scale"))
         slopes = [np.asfortranarray(one, dtype=np.float64) for one in np.asarray(whitening["slope"])]
         table = _pointers(slopes)
         here = _Map(
@@ -216,8 +216,8 @@ class GeneCore:
         return _Hyper(*scalars, *(vector.ctypes.data for vector in vectors)), vectors
 
 
-def _shaped(value: ArrayLike, shape: tuple[int, ...], name: str) -> Float:
-    array = np.ascontiguousarray(value, dtype=np.float64)
+def _shaped(value: ArrayLike, shape: tuple[int, ...], name: str, order: Literal["C", "F"] = "C") -> Float:
+    array = np.asarray(value, dtype=np.float64, order=order)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {shape} here, not {array.shape}")
     return array

@@ -55,7 +55,9 @@ namespace {
 using bayesexpr::Array;
 
 constexpr double kHalfLog2Pi = 0.918938533204672741780;
-constexpr double kMaxLogMean = 300;  // linear predictors are held in +-kMaxLogMean, precisions in [1e-30, 1e30]
+// Linear predictors are held in +-kMaxLogMean, factors of samples in exp(+-20) and precisions in [1e-30, 1e30], so that products
+// of means and counts stay finite; the density is flat beyond, where a study never is.
+constexpr double kMaxLogMean = 600, kMaxLogFactor = 20;
 constexpr double kMaxPhi = 1e30, kMaxLogPhi = 69;
 
 }  // namespace
@@ -134,7 +136,10 @@ struct Work {
 struct Factors {
   std::vector<double> log, natural;
   Factors(const double* log_f, std::size_t S) : log(log_f, log_f + S), natural(S) {
-    for (std::size_t s = 0; s < S; ++s) natural[s] = std::exp(std::min(std::max(log[s], -100.0), 100.0));
+    for (std::size_t s = 0; s < S; ++s) {
+      log[s] = std::min(std::max(log[s], -kMaxLogFactor), kMaxLogFactor);
+      natural[s] = std::exp(log[s]);
+    }
   }
 };
 
