@@ -1,5 +1,5 @@
-/* Log density and gradient of a compiled Stan program at given points, and their time: what tests/stan/test_kernel.py compares
-   and benchmarks/kernel.py measures. Compile with -DMODEL='"program.hpp"', the program's C++ as stanc writes it.
+/* Log density and gradient of a compiled Stan program at given points, and their time: what
+   benchmarks/kernel.py measures. Compile with -DMODEL='"program.hpp"', the program's C++ as stanc writes it.
 
    harness DATA.json POINTS.bin OUT.bin REPEATS
      POINTS.bin  doubles, one unconstrained point after another
