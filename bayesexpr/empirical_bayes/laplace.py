@@ -260,5 +260,18 @@ def _terms(study: Study, hyper: Mapping[str, Float], component: int, psi: Float)
         outside = outside - (mu - y) / (phi + mu) ** 2
         information = np.maximum(-(phi * at_psi.inside + phi**2 * outside).sum(axis=0), 0.0)
         precision += information[:, None, None] * drive[:, :, None] * drive[:, None, :]
-    precision[:, range(study.at.P), range(study.at.P)] += at_psi.weight
+    weight = at_psi.weight.copy()
+    if study.nu is not None:
+        weight[:, study.at.d] *= _flat_match(study.nu, study.at.K)
+    precision[:, range(study.at.P), range(study.at.P)] += weight
     return value, gradient, precision
+
+
+def _flat_match(nu: float, dimension: int) -> float:
+    """Factor on the Student-t's curvature that makes Laplace's integral of the prior alone exact.
+
+    The heavy tails hold mass that the curvature at the mode does not know of: 16 % for four degrees of freedom. Without
+    the factor every unchanged gene counts against the slab, and its scale and weight are learned wrong.
+    """
+    log_height = special.gammaln((nu + dimension) / 2) - special.gammaln(nu / 2) - dimension / 2 * np.log(nu * np.pi)
+    return float(2 * np.pi * np.exp(2 * log_height / dimension) / ((nu + dimension) / nu))
