@@ -27,9 +27,9 @@ def keys(program: str, data: Any, known: Mapping[str, str], required: Iterable[s
     """
     if not isinstance(data, Mapping):
         raise InputError(f"the data of {program} map names to values; they are a {type(data).__name__}.")
-    unknown = [str(key)[:80] for key in data if key not in known]
+    unknown = sorted(repr(str(key)[:80]) for key in data if key not in known)
     if unknown:
-        raise InputError(f"{program} does not know data {', '.join(sorted(unknown))}; it takes {', '.join(known)}.")
+        raise InputError(f"{program} does not know data {', '.join(unknown[:5])}; it takes {', '.join(known)}.")
     for key in required:
         if key not in data:
             raise InputError(f"{program} needs {key}: {known[key]}.")

@@ -22,11 +22,14 @@ def pareto_k(log_ratios: ArrayLike) -> float:
     Returns
     -------
     float
-        Infinite where a draw lies outside the posterior's support, or there are fewer than 25 draws to judge by.
+        Infinite where a draw lies outside the posterior's support, or there are fewer than 25 draws to judge by; zero
+        where all ratios are alike: the approximation is the posterior.
     """
     from arviz_stats.base.array import array_stats
 
     ratios = np.ravel(np.asarray(log_ratios, dtype=float))
     if ratios.size < 25 or not np.isfinite(ratios).all():
         return float("inf")
+    if np.ptp(ratios) < 1e-10:
+        return 0.0
     return float(array_stats.psislw(ratios)[1])  # type: ignore[no-untyped-call]

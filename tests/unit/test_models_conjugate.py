@@ -124,7 +124,7 @@ BAD = [
     ("beta_binomial", {"count": [[[[[1]]]]], "total": [10]}, "nested list"),
     ("beta_binomial", {"count": [[1, 2], [3]], "total": [10]}, r"count\[1\] has \(1,\)"),
     ("beta_binomial", {"count": [1]}, "needs total"),
-    ("beta_binomial", {"count": [1], "total": [2], "size": 3}, "does not know data size"),
+    ("beta_binomial", {"count": [1], "total": [2], "size": 3}, "does not know data 'size'"),
     ("beta_binomial", [1, 2], "map names to values"),
     ("gamma_poisson", {**TEXT_GAMMA, "effective_length": [-1]}, r"effective_length\[0\] is -1"),
     ("gamma_poisson", {**TEXT_GAMMA, "effective_length": [0]}, r"above 0; effective_length\[0\] is 0"),

@@ -85,7 +85,7 @@ def test_one_sample_has_no_size_factor_to_estimate() -> None:
         ({"count": [[1, 2]], "effective_length": [1.0, 0.0]}, r"effective_length\[1\] is 0"),
         ({"count": [[1, 2]], "effective_length": [1.0]}, r"effective_length is \[2\]"),
         ({"count": [[1, 2]], "log_size_factor": [0.0, 1.0]}, r"log_size_factor is \[1\]"),
-        ({"count": [[1, 2]], "design": [[1.0]]}, "does not know data design"),
+        ({"count": [[1, 2]], "design": [[1.0]]}, "does not know data 'design'"),
         ({}, "needs count"),
     ],
 )

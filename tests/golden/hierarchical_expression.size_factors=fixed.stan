@@ -1,0 +1,46 @@
+/* hierarchical_expression: expression of a whole transcriptome, genes drawn from one log-normal distribution
+
+   count[s, g]  ~ NB2(mu[s, g], 1 / tau)                   Var = mu + tau mu^2
+   log mu[s, g] = log_expression[g] + log_length[g] + log_f[s]
+
+   log_expression[g] ~ N(mu_0, sigma_mu)                   log expected count of the gene, had it the typical length
+   mu_0              ~ N(mu_0_mean, mu_0_sd)               the typical gene
+   sigma_mu          ~ HalfNormal(sigma_mu_sd)             how much genes differ
+   tau               ~ Exponential(tau_rate)               dispersion 1 / phi, one for all genes
+   log_f             = log_size_factor                     taken as known
+   Natural logarithms. log_length has mean zero over genes.
+   Reference: Jimenez-Jimenez, Marti-Gomez et al. (2021), doi:10.36255/exonpublications.bioinformatics.2021.ch5. */
+data {
+  int<lower=1> G; // genes
+  int<lower=1> S; // samples
+  array[S, G] int<lower=0> count; // fragments
+  vector[G] log_length; // log effective length minus its mean over genes
+  vector[S] log_size_factor; // log of robust size factors
+  // priors: numbers are data; none of them is taken from the counts
+  real mu_0_mean;
+  real<lower=0> mu_0_sd;
+  real<lower=0> sigma_mu_sd;
+  real<lower=0> tau_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
+}
+parameters {
+  real mu_0; // log expected count of the typical gene in an average library
+  real<lower=0> sigma_mu; // sd of log expression over genes
+  vector[G] log_expression;
+  real<lower=0> tau; // dispersion
+}
+transformed parameters {
+  vector[S] log_f = log_size_factor;
+}
+model {
+  mu_0 ~ normal(mu_0_mean, mu_0_sd);
+  sigma_mu ~ normal(0, sigma_mu_sd);
+  log_expression ~ normal(mu_0, sigma_mu);
+  tau ~ exponential(tau_rate);
+  if (!prior_only) {
+    for (s in 1 : S) {
+      vector[G] log_mu = log_expression + log_length + log_f[s];
+      count[s] ~ neg_binomial_2_log(log_mu, inv(tau));
+    }
+  }
+}
