@@ -146,6 +146,7 @@ class DEBackend:
         hyper = at.hyper(theta, full["log_size_factor"])
         return {
             **hyper,
+            "log_f": np.broadcast_to(hyper["log_f"], (*theta.shape[:2], full["S"])),  # fixed ones have no draws
             "alpha": psi[..., 0],
             "log_phi": np.array(at.log_phi(psi, hyper)),
             "beta": at.effect(psi, hyper),

@@ -69,7 +69,8 @@ class Simulator:
         """Measure and rank."""
         chains, draws = next(iter(posterior.draws.values())).shape[:2]
         kept = _even(draws, -(-_MEASURED * self.L // chains))
-        flat = {k: v[:, kept].reshape(-1, *v.shape[2:]) for k, v in posterior.draws.items()}
+        size = chains * kept.size
+        flat = {k: v[:, kept].reshape(size, *v.shape[2:]) for k, v in posterior.draws.items()}
         shared = [name for name in flat if name in truth]
         if not shared:
             raise InputError(

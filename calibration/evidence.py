@@ -1,0 +1,81 @@
+"""The evidence of the package: one campaign for every program, at the tier asked for.
+
+``python -m bayesexpr.calibration.evidence --tier pull_request`` makes the records anew, those that are stale or all of
+them with ``--all``; the programs can be named. It stops at any moment and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bayesexpr.errors import InputError
+from bayesexpr.models import registry
+
+from .campaign import Progress, run_campaign
+from .program_sbc import plan
+from .record import FOLDER, read_record, stale, write_record
+
+TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
+SEED = 20
+
+
+def is_fresh(path: Path, program: str, simulations: int) -> bool:
+    """Whether a program's record exists, is of today's program, and large enough."""
+    what, how = plan(program)
+    try:
+        record = read_record(path)
+    except InputError:
+        return False
+    return not stale(record, what, how) and record["simulations"]["planned"] >= simulations
+
+
+def record_path(program: str) -> Path:
+    """Where a program's record is kept."""
+    what, how = plan(program)
+    return FOLDER / f"{what.name}-{how.name}.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make records; returns 1 if one does not pass."""
+    parser = argparse.ArgumentParser(prog="bayesexpr.calibration.evidence", description="Make the calibration records.")
+    parser.add_argument("programs", nargs="*", help="programs; all unless named")
+    parser.add_argument("--tier", choices=list(TIERS), default="pull_request")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--work", type=Path, default=Path("evidence"), help="folder of the campaigns")
+    parser.add_argument("--all", action="store_true", help="also those that are fresh")
+    chosen = parser.parse_args(arguments)
+    worst = 0
+    for program in chosen.programs or registry.names():
+        if not chosen.all and is_fresh(record_path(program), program, TIERS[chosen.tier]):
+            print(f"{program}: fresh", file=sys.stderr)
+            continue
+        start = time.monotonic()
+        what, how = plan(program)
+        campaign = run_campaign(
+            what,
+            how,
+            simulations=TIERS[chosen.tier],
+            seed=SEED,
+            folder=chosen.work / f"{what.name}-{how.name}-{how.digest()[:12]}-{what.digest()[:12]}",
+            workers=chosen.workers,
+            progress=_tell,
+        )
+        path = write_record(campaign)
+        print(f"\r{program}: {campaign.verdict.status} in {time.monotonic() - start:.0f} s, {path}", file=sys.stderr)
+        worst |= not campaign.verdict.passed
+    return int(worst)
+
+
+def _tell(progress: Progress) -> None:
+    left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+    text = f"\r{progress.stage} {progress.done}/{progress.total}, {progress.failed} failed{left}   "
+    print(text, end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
