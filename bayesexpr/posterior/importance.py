@@ -32,4 +32,5 @@ def pareto_k(log_ratios: ArrayLike) -> float:
         return float("inf")
     if np.ptp(ratios) < 1e-10:
         return 0.0
-    return float(array_stats.psislw(ratios)[1])  # type: ignore[no-untyped-call]
+    # arviz takes log likelihoods of leave-one-out, which are minus the log ratios
+    return float(array_stats.psislw(-ratios)[1])  # type: ignore[no-untyped-call]
