@@ -1,5 +1,9 @@
 #include "inputs.hpp"
 
+#include <rapidjson/document.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -45,6 +49,10 @@ std::vector<std::string> listed_files(const std::string& value, std::size_t chai
   return files;
 }
 
+usage_error unreadable(const std::string& path) {
+  return usage_error("Can't open specified file, \"" + path + "\": " + std::strerror(errno));
+}
+
 double parse_number(const std::string& field, const std::string& path, std::size_t line) {
   errno = 0;
   char* end = nullptr;
@@ -61,13 +69,33 @@ double parse_number(const std::string& field, const std::string& path, std::size
 context read_context(const std::string& path) {
   if (path.empty()) return std::make_unique<stan::io::empty_var_context>();
   std::ifstream in(path);
-  if (!in.good()) throw usage_error("Can't open specified file, \"" + path + "\": " + std::strerror(errno));
+  if (!in.good()) throw unreadable(path);
   try {
     if (ends_with(path, ".json")) return std::make_unique<stan::json::json_data>(in);
     return std::make_unique<stan::io::dump>(in);
   } catch (const std::exception& e) {
     throw usage_error("Error reading file \"" + path + "\": " + e.what());
   }
+}
+
+context read_metric(const std::string& path) {
+  if (!ends_with(path, ".json")) return read_context(path);
+  std::ifstream in(path);
+  if (!in.good()) throw unreadable(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  rapidjson::Document file;
+  file.Parse<rapidjson::kParseNanAndInfFlag>(text.str().c_str());
+  if (file.HasParseError() || !file.IsObject() || !file.HasMember("inv_metric"))
+    throw usage_error("Error reading file \"" + path + "\": it is no JSON object with a member inv_metric.");
+  rapidjson::StringBuffer alone;
+  rapidjson::Writer<rapidjson::StringBuffer> writer(alone);
+  writer.StartObject();
+  writer.Key("inv_metric");
+  bool finite = file["inv_metric"].Accept(writer) && writer.EndObject();
+  if (!finite) throw usage_error("Error reading file \"" + path + "\": the inverse metric is not finite.");
+  std::istringstream metric(alone.GetString());
+  return std::make_unique<stan::json::json_data>(metric);
 }
 
 context identity_metric(std::size_t size, bool dense) {
@@ -122,7 +150,7 @@ initial_values read_initial_values(const std::string& value, std::size_t chains,
 
 Eigen::MatrixXd read_csv_columns(const std::string& path, const std::vector<std::string>& columns) {
   std::ifstream in(path);
-  if (!in.good()) throw usage_error("Can't open specified file, \"" + path + "\": " + std::strerror(errno));
+  if (!in.good()) throw unreadable(path);
   std::string text;
   std::size_t line = 0;
   while (std::getline(in, text)) {

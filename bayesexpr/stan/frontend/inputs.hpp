@@ -18,6 +18,9 @@ using context = std::unique_ptr<stan::io::var_context>;
 // Variables of a JSON (*.json) or R dump file; none for an empty name. Throws usage_error when unreadable.
 context read_context(const std::string& path);
 
+// The inverse metric of a file, alone: a saved metric holds its type too, a string, which is no Stan variable.
+context read_metric(const std::string& path);
+
 // An identity metric as the variable `inv_metric`, the form in which a metric file gives it too.
 context identity_metric(std::size_t size, bool dense);
 

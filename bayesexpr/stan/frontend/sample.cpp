@@ -13,7 +13,7 @@ std::vector<context> read_metrics(const session& run, std::size_t count, const s
   const std::string& file = run.method["algorithm"]["hmc"]["metric_file"].text;
   for (const std::string& path : input_files(file, count, run.id))
     metrics.push_back(path.empty() ? identity_metric(run.model.num_params_r(), metric == "dense_e")
-                                   : read_context(path));
+                                   : read_metric(path));
   return metrics;
 }
 
