@@ -60,8 +60,8 @@ def shrunken_effects(found: Fit, names: Sequence[str] | None = None) -> pd.DataF
     -------
     pandas.DataFrame
         ``estimate, standard_error, mean, sd`` (of the effect), ``lfsr`` (probability that the more probable sign is
-        wrong, zero counting as wrong), ``svalue`` (its running mean), ``lfdr`` (probability of exactly zero) and
-        ``qvalue`` (its running mean).
+        wrong, zero counting as wrong), ``svalue`` (its running mean), ``lfdr`` (probability of exactly zero, from which
+        effects of a fraction of their standard error cannot be told) and ``qvalue`` (its running mean).
     """
     import pandas as pd
 

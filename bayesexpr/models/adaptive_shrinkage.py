@@ -15,8 +15,8 @@ from bayesexpr.models import checks
 from bayesexpr.models.base import Complete, Draws, Model, Option, PriorSlot
 from bayesexpr.models.priors import Dirichlet
 
-SMALLEST_SCALE = 0.125
-"""Least scale of the default grid, in median standard errors: smaller effects cannot be told from zero."""
+SMALLEST_SCALE = 0.25
+"""Least scale of the default grid, in median standard errors: even thousands of smaller effects look like zeros."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AdaptiveShrinkage(Model):
     DATA: ClassVar[Mapping[str, str]] = {
         "estimate": "[N] estimated effects",
         "standard_error": "[N] their standard errors, above zero",
-        "scale": "[J] grid of scales, increasing (default: doubling from an eighth of the median standard error up to "
+        "scale": "[J] grid of scales, increasing (default: doubling from a quarter of the median standard error up to "
         "beyond the largest estimate)",
     }
     PARAMETERS: ClassVar[Mapping[str, str]] = {"weight": "[C] share of each component; the first is exactly zero"}
@@ -189,7 +189,7 @@ class AdaptiveShrinkage(Model):
 
 
 def default_scale(estimate: Float, standard_error: Float) -> Float:
-    """Grid of scales: doubling from an eighth of the median standard error until the largest estimate is inside."""
+    """Grid of scales: doubling from a quarter of the median standard error until the largest estimate is inside."""
     smallest = SMALLEST_SCALE * float(np.median(standard_error))
     reach = float(np.max(np.abs(estimate) + 3 * standard_error))
     steps = max(1, int(np.ceil(np.log2(reach / smallest))))

@@ -84,7 +84,7 @@ def test_probabilities_of_the_sign_are_calibrated() -> None:
 
 def test_default_scales_hold_the_largest_estimate() -> None:
     grid = default_scale(np.array([0.1, -900.0]), np.array([0.3, 0.3]))
-    assert grid[0] == pytest.approx(0.3 / 8)
+    assert grid[0] == pytest.approx(0.3 / 4)
     assert grid[-1] > 900
     assert grid[1:] / grid[:-1] == pytest.approx(2.0)
 
