@@ -101,16 +101,23 @@ def run_campaign(
     identity = identify(scenario, backend, seed=seed, L=L)
     store = Store(folder, identity) if folder is not None else None
 
-    def stage(number: int) -> RankTable:
-        rows = _collect(simulator, store, number, simulations, workers, executor, progress)
-        return assemble(rows, simulations, L)
+    def stage(number: int) -> dict[int, dict[str, Any]]:
+        return _collect(simulator, store, number, simulations, workers, executor, progress)
 
-    table = stage(0)
+    rows = stage(0)
+    table = assemble(rows, simulations, L)
     verdict = judge(table)
-    again = stage(1) if verdict.alarms and replicate else None
+    again = assemble(stage(1), simulations, L) if verdict.alarms and replicate else None
     if again is not None:
         verdict = judge(table, again)
-    campaign = Campaign(table, verdict, identity, replication=again, folder=store.folder if store else None)
+    campaign = Campaign(
+        table,
+        verdict,
+        identity,
+        replication=again,
+        decisions=gather_decisions(rows),
+        folder=store.folder if store else None,
+    )
     if store is not None:
         campaign.write(store.folder)
     return campaign
@@ -163,6 +170,12 @@ def assemble(rows: dict[int, dict[str, Any]], planned: int, L: int) -> RankTable
         implausible=implausible,
         divergent=None if None in divergent else np.array(divergent, dtype=np.int64),
     )
+
+
+def gather_decisions(rows: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Decisions of all simulations, arrays [simulation, gene]; none where the scenario makes none."""
+    made = [rows[i]["decisions"] for i in sorted(rows) if rows[i].get("decisions")]
+    return {name: np.array([one[name] for one in made]) for name in made[0]} if made else {}
 
 
 def _collect(

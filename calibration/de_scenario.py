@@ -20,8 +20,10 @@ from bayesexpr.empirical_bayes import whitening
 from bayesexpr.empirical_bayes.whitening import starting_points, warm_start
 from bayesexpr.errors import SamplingError
 from bayesexpr.models import de_layout
+from bayesexpr.models.base import Model
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
-from bayesexpr.posterior.de_draws import ChainArrays
+from bayesexpr.posterior.de_draws import ChainArrays, component_probability
+from bayesexpr.posterior.effects import ROPE, summarise
 from bayesexpr.stan.compiler import compile_program
 from bayesexpr.stan.output import read_chains
 from bayesexpr.stan.program import render
@@ -79,6 +81,36 @@ class DEQuantities:
         if changed is not None:
             found.append(Quantity("changed_genes", changed, True))
         return found
+
+
+def decide(model: Model, truth: Mapping[str, Any], draws: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """State the error rates of every gene's tested effect as the results table does, and whether the errors are made.
+
+    Returns
+    -------
+    dict
+        What :func:`.decisions.decision_report` judges, [gene] each.
+    """
+    assert isinstance(model, NegativeBinomialDE)
+    full = model.complete(data)
+    first = np.eye(full["K"])[0]
+    on_beta = np.einsum("k,ckl->cl", first, full["component"])
+    p = {name: np.asarray(values, dtype=np.float64) for name, values in draws.items()}
+    values = np.einsum("dgl,cl->dgc", p["beta"], on_beta)
+    genes = slice(0, full["G"])
+    weight = component_probability(p["alpha"], p["log_phi"], p["beta"], p["gamma"], p, full, genes)
+    told = summarise(values, weight, threshold=0.0, interval=0.9)
+    true = np.einsum("gl,gl->g", np.asarray(truth["beta"]), on_beta[np.asarray(truth["component"])])
+    up, down = (np.einsum("dgc,dgc->g", weight, side) for side in (values > 0, values < 0))
+    material_up, material_down = (np.einsum("dgc,dgc->g", weight, side) for side in (values > ROPE, values < -ROPE))
+    return {
+        "lfsr": told.lfsr,
+        "lfdr": told.lfdr,
+        "wrong_sign": np.where(up >= down, true <= 0, true >= 0),
+        "no_change": np.where(material_up >= material_down, true <= ROPE, true >= -ROPE),
+        "estimate": told.mean,
+        "covered": (told.lower <= true) & (true <= told.upper),
+    }
 
 
 @dataclass(frozen=True)

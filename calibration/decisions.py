@@ -8,7 +8,7 @@ standard errors come from simulations, not from genes, wherever several simulati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bayesexpr.errors import InputError
+from bayesexpr.posterior.decisions import qvalue, svalue
 
 from .coverage import clopper_pearson
 
@@ -24,6 +25,7 @@ LEVELS = (0.01, 0.05, 0.1)
 LEAST_IN_BIN = 200
 BAND = 0.99
 TOP_BOUNDS = (0.86, 0.93)
+LEAST_TOP = 240
 _STANDARD_ERRORS = 3.0
 
 
@@ -85,6 +87,69 @@ class TopCoverage:
     lower: float
     upper: float
     ok: bool
+
+
+@dataclass(frozen=True)
+class DecisionReport:
+    """Decision calibration of a campaign.
+
+    Attributes
+    ----------
+    lfsr, lfdr
+        Bins of the local rates of wrong signs and of no material change.
+    svalue, qvalue
+        Lists cut by them.
+    top
+        Coverage of 90 % intervals among the top 2 % of genes.
+    """
+
+    genes: int
+    lfsr: list[Bin]
+    lfdr: list[Bin]
+    svalue: list[RealisedRate]
+    qvalue: list[RealisedRate]
+    top: TopCoverage
+
+    @property
+    def ok(self) -> bool:
+        """Whether all stated rates are realised; the top genes count from 240 of them on."""
+        bins = all(row.ok for row in (*self.lfsr, *self.lfdr))
+        lists = all(row.ok for row in (*self.svalue, *self.qvalue))
+        return bins and lists and (self.top.ok or self.top.n < LEAST_TOP)
+
+    def __str__(self) -> str:
+        lines = [f"decisions about {self.genes} simulated genes: {'as stated' if self.ok else 'NOT as stated'}"]
+        for name, bins in (("lfsr", self.lfsr), ("lfdr", self.lfdr)):
+            told = [f"{b.claimed:.3f}/{b.realised:.3f}{'' if b.ok else '!'}" for b in bins if b.n >= LEAST_IN_BIN]
+            lines.append(f"  {name}, stated/realised: {', '.join(told) or 'too few genes'}")
+        for name, rows in (("false signs at s-value", self.svalue), ("false discoveries at q-value", self.qvalue)):
+            lists = [f"< {r.level:g}: {r.wrong} of {r.listed}{'' if r.ok else '!'}" for r in rows]
+            lines.append(f"  {name} {', '.join(lists)}")
+        lines.append(f"  90 % intervals of the top {self.top.n} genes cover {self.top.observed:.1%}")
+        return "\n".join(lines)
+
+
+def decision_report(made: Mapping[str, ArrayLike]) -> DecisionReport:
+    """Judge the decisions of a campaign.
+
+    Parameters
+    ----------
+    made
+        Arrays [simulation, gene]: ``lfsr``, ``lfdr``, ``wrong_sign``, ``no_change`` (the error that lfdr states),
+        ``estimate`` and ``covered`` (whether the 90 % interval holds the truth).
+    """
+    a = {name: np.atleast_2d(np.asarray(values, dtype=np.float64)) for name, values in made.items()}
+    wrong, null = a["wrong_sign"] > 0, a["no_change"] > 0
+    s = np.stack([svalue(row) for row in a["lfsr"]])
+    q = np.stack([qvalue(row) for row in a["lfdr"]])
+    return DecisionReport(
+        genes=a["lfsr"].size,
+        lfsr=rate_bins(a["lfsr"], wrong),
+        lfdr=rate_bins(a["lfdr"], null, edges=(*EDGES, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        svalue=realised_rates(s, a["lfsr"], wrong),
+        qvalue=realised_rates(q, a["lfdr"], null),
+        top=top_coverage(a["estimate"], a["covered"] > 0),
+    )
 
 
 def lfsr(wrong_draws: ArrayLike, L: int) -> NDArray[np.float64]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .coverage import coverage_table
+from .decisions import DecisionReport, decision_report
 from .store import RANKS, SUMMARY, write_atomically, write_json
 from .table import RankTable
 from .verdict import RULES, Verdict
@@ -31,6 +32,8 @@ class Campaign:
         What the ranks follow from: digests, seed, L, versions.
     replication
         Ranks of the second stage, where there was an alarm.
+    decisions
+        Decisions about genes, arrays [simulation, gene], where the scenario makes any.
     folder
         CAMPAIGN folder, if the campaign was saved.
     """
@@ -39,6 +42,7 @@ class Campaign:
     verdict: Verdict
     identity: dict[str, Any]
     replication: RankTable | None = None
+    decisions: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
     def summary(self) -> pd.DataFrame:
@@ -46,6 +50,10 @@ class Campaign:
         import pandas as pd
 
         return pd.DataFrame([_row(q) for q in self.verdict.quantities]).set_index("quantity")
+
+    def decision_report(self) -> DecisionReport | None:
+        """Hold stated error rates of decisions against those realised; None where the scenario decides nothing."""
+        return decision_report(self.decisions) if self.decisions else None
 
     def coverage(self, quantity: str) -> pd.DataFrame:
         """Coverage of central and leftmost intervals of one quantity, with Clopper-Pearson intervals."""
@@ -99,6 +107,7 @@ class Campaign:
             "severity": None if v.severity is None else {k: _finite(x) for k, x in vars(v.severity).items()},
             "simulations": {"planned": v.planned, "finished": v.finished, "failed": v.failed},
             "failures": {str(i): reason for i, reason in self.table.failures.items()},
+            "decisions": str(self.decision_report()).split("\n") if self.decisions else None,
             "replicated": self.replication is not None,
             "quantities": [{k: _finite(x) for k, x in _row(q).items()} for q in v.quantities],
         }

@@ -90,6 +90,8 @@ class ModelScenario:
         Test quantities; the defaults unless given.
     plausible
         Bounds of plausible counts.
+    deciding
+        Given truth, draws and data, returns for every gene the stated rates of :class:`.decisions.Stated`.
     """
 
     model: Model
@@ -97,6 +99,9 @@ class ModelScenario:
     label: str = "default"
     quantities: Measure | None = None
     plausible: Plausible = field(default_factory=Plausible)
+    deciding: Callable[[Model, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = (
+        None
+    )
 
     @property
     def name(self) -> str:
@@ -115,6 +120,10 @@ class ModelScenario:
     def measure(self, draws: Mapping[str, Any], data: Mapping[str, Any]) -> list[Quantity]:
         """Measure the test quantities."""
         return (self.quantities or ModelQuantities(self.model))(draws, data)
+
+    def decide(self, truth: Mapping[str, Any], draws: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """State error rates of decisions about genes, and whether the errors were made."""
+        return {} if self.deciding is None else self.deciding(self.model, truth, draws, data)
 
     def implausible(self, data: Mapping[str, Any]) -> str | None:
         """Judge the counts; other outcomes have no bounds."""

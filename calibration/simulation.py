@@ -52,14 +52,15 @@ class Simulator:
         """
         start = time.monotonic()
         row: dict[str, Any] = {"stage": stage, "index": index, "attempt": attempt}
-        truth, data = self.data(stage, index)
-        row["implausible"] = self.scenario.implausible(data)
+        posterior: Posterior | None = None
         try:
+            truth, data = self.data(stage, index)
+            row["implausible"] = self.scenario.implausible(data)
             posterior = self.backend.fit(data, fit_seed(self.seed, stage, index, attempt))
             row |= self.rank(truth, data, posterior, stream(self.seed, stage, index, TIES))
-        except InputError:
-            raise  # the campaign is set up wrongly: all its simulations would say the same
-        except (BayesexprError, ArithmeticError, np.linalg.LinAlgError) as error:
+        except (BayesexprError, ArithmeticError, ValueError) as error:
+            if posterior is not None and isinstance(error, InputError):
+                raise  # truth and draws do not fit together: the campaign is set up wrongly
             row["reason"] = f"{type(error).__name__}: {error}"
         return row | {"seconds": time.monotonic() - start}
 
@@ -93,7 +94,18 @@ class Simulator:
             "ess": found.ess.tolist(),
             "rhat": found.rhat.tolist(),
             "diagnostics": {k: float(v) for k, v in posterior.diagnostics.items()},
+            "decisions": self._decisions(truth, data, posterior),
         }
+
+    def _decisions(
+        self, truth: Mapping[str, Any], data: Mapping[str, Any], posterior: Posterior
+    ) -> dict[str, list[float]]:
+        """Decisions about genes and whether they were right, of a scenario that knows of any."""
+        decide = getattr(self.scenario, "decide", None)
+        if decide is None:
+            return {}
+        flat = {k: v.reshape(v.shape[0] * v.shape[1], *v.shape[2:]) for k, v in posterior.draws.items()}
+        return {k: np.asarray(v, dtype=np.float64).tolist() for k, v in decide(truth, flat, data).items()}
 
 
 def _even(draws: int, most: int) -> NDArray[np.int64]:

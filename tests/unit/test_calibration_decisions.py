@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from bayesexpr.calibration.decisions import lfsr, rate_bins, realised_rates, top_coverage
+from bayesexpr.calibration.decisions import decision_report, lfsr, rate_bins, realised_rates, top_coverage
 from scipy.special import ndtr
 
 from bayesexpr.errors import InputError
@@ -57,6 +57,18 @@ def test_listed_genes_state_their_error_rate() -> None:
     assert row.claimed == pytest.approx(s.rate[s.score < 0.05].mean())
     assert row.realised == pytest.approx(row.claimed, abs=3 * row.standard_error)
     assert row.listed > 5000
+
+
+def report_of(s: Study) -> str:
+    made = {"lfsr": s.rate, "lfdr": s.rate, "wrong_sign": s.wrong, "no_change": s.wrong}
+    return str(decision_report({**made, "estimate": s.estimate, "covered": s.covered}))
+
+
+def test_the_report_in_words() -> None:
+    text = report_of(study(1))
+    for part in ("12000 simulated genes: as stated", "false signs at s-value < 0.01:", "top 240 genes cover"):
+        assert part in text
+    assert "NOT as stated" in report_of(study(1, width=0.6))
 
 
 @pytest.mark.parametrize("planted", [{"width": 0.6}, {"noise_sd": 0.15}])

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bayesexpr.calibration import sbc
-from bayesexpr.calibration.de_scenario import THREE_AGAINST_THREE, DEQuantities
+from bayesexpr.calibration.de_scenario import THREE_AGAINST_THREE, DEQuantities, decide
+from bayesexpr.calibration.decisions import decision_report
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.quantities import (
     ModelQuantities,
@@ -127,6 +128,22 @@ def test_de_log_lik_is_that_of_the_model(options: dict[str, str]) -> None:
         assert sum(found[f"log_lik[{s}]"].values[0] for s in range(6)) == pytest.approx(expected, rel=1e-9)
     for name in ("sum(beta^2)", "sum(log_phi)", "sum(beta[0] sign(data))", "sum(alpha)", "tau", "log_f[0]"):
         assert name in found
+
+
+def test_de_decisions_of_prior_draws_are_calibrated() -> None:
+    """A gene whose counts say nothing: prior draws are its posterior, so stated rates must be realised. 2000 truths."""
+    model, study = NegativeBinomialDE(), {"design": [[0.0], [1.0]], "genes": 1}
+    rng = np.random.default_rng(6)
+    pool = [model.simulate(study, rng)[0] for _ in range(5000)]
+    draws = {k: np.stack([np.asarray(p[k]) for p in pool[2000:]]) for k in pool[0]}
+    draws["alpha"] = draws["alpha"] - 60.0  # a count of zero is then certain
+    data = {"design": study["design"], "count": np.zeros((2, 1), dtype=int)}
+    made = [decide(model, truth, draws, data) for truth in pool[:2000]]
+    found = decision_report({k: np.array([m[k] for m in made]) for k in made[0]})
+    assert found.ok
+    assert {b.n for b in found.lfdr} == {0, 2000}
+    wrong = decision_report({k: np.array([m[k] for m in made]) * (0.7 if k == "lfdr" else 1.0) for k in made[0]})
+    assert not wrong.ok
 
 
 def test_plausible_counts() -> None:

@@ -1,0 +1,104 @@
+"""Campaigns with real fits: a right program passes, planted errors are caught and named, failures are rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bayesexpr.calibration import FunctionScenario, StanProgramBackend, run_campaign
+from bayesexpr.calibration.campaign import replay
+from bayesexpr.calibration.verdict import FAIL, INCONCLUSIVE, PASS
+
+from bayesexpr.stan.program import StanProgram
+from bayesexpr.stan.settings import SamplerSettings
+from bayesexpr.stan.toolchain import Toolchain
+
+pytestmark = pytest.mark.needs_stan
+
+SIZE = 4
+PROGRAM = StanProgram(
+    name="normal_slope",
+    code="""
+data { int<lower=0> N; vector[N] x; vector[N] y; real factor; }
+parameters { real intercept; real slope; }
+model {
+  intercept ~ normal(0, 1);
+  slope ~ normal(0, 1);
+  y ~ normal(intercept + factor * slope * x, 1);
+}
+""",
+)
+
+
+def draw(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
+    x = np.array([-1.0, 1.0] * (SIZE // 2))
+    p = {"intercept": rng.normal(), "slope": rng.normal()}
+    return p, {"x": x, "y": rng.normal(p["intercept"] + p["slope"] * x)}
+
+
+def log_lik(p: Mapping[str, Any], data: Mapping[str, Any]) -> float:
+    return float(-0.5 * np.sum((data["y"] - p["intercept"] - p["slope"] * data["x"]) ** 2))
+
+
+def right(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"N": SIZE, **data, "factor": 1.0}
+
+
+def flipped(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"N": SIZE, **data, "factor": -1.0}
+
+
+def without_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"N": 0, "x": [], "y": [], "factor": 1.0}
+
+
+def broken_for_some(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"N": SIZE, **data, "factor": 1e308 * 10 if np.mean(data["y"]) > 1.0 else 1.0}
+
+
+SCENARIO = FunctionScenario("normal-slope", draw, {"log_lik": log_lik})
+BACKEND = StanProgramBackend(PROGRAM, SamplerSettings(chains=1, warmup=300, draws=600), to_stan=right)
+
+
+def test_a_right_program_passes_on_any_number_of_workers(toolchain: Toolchain, tmp_path: Path) -> None:
+    found = run_campaign(SCENARIO, BACKEND, simulations=60, folder=tmp_path)
+    assert found.verdict.status == PASS
+    assert set(found.table.names) == {"intercept", "slope", "log_lik"}
+    assert found.table.divergent is not None
+    again = run_campaign(SCENARIO, BACKEND, simulations=8, workers=2)
+    np.testing.assert_array_equal(again.table.rank, found.table.rank[:8])
+    for i in range(0, 60, 7):
+        (tmp_path / "fits" / f"0-{i:06d}.json").unlink()
+    resumed = run_campaign(SCENARIO, BACKEND, simulations=60, folder=tmp_path)
+    np.testing.assert_array_equal(resumed.table.rank, found.table.rank)
+
+
+@pytest.mark.parametrize(
+    ("to_stan", "quantity", "kind"), [(flipped, "log_lik", "bias downwards"), (without_data, "log_lik", "data ignored")]
+)
+def test_planted_errors_are_caught_and_named(toolchain: Toolchain, to_stan: Any, quantity: str, kind: str) -> None:
+    found = run_campaign(SCENARIO, replace(BACKEND, to_stan=to_stan), simulations=40)
+    assert found.verdict.status == FAIL
+    assert f"{quantity}: likely {kind}" in str(found.verdict)
+
+
+def test_draws_too_few_for_l_are_named_autocorrelation(toolchain: Toolchain) -> None:
+    """A tiny fixed step makes neighbouring draws alike."""
+    slow = SamplerSettings(chains=1, warmup=0, draws=120, step_size=0.02, max_treedepth=3, init_radius=0.1)
+    found = run_campaign(SCENARIO, replace(BACKEND, settings=slow), simulations=20, replicate=False)
+    assert found.verdict.status == INCONCLUSIVE
+    assert "autocorrelation, not a fault of the model" in str(found.verdict)
+
+
+def test_a_fit_that_fails_is_a_row_that_can_be_run_again(toolchain: Toolchain) -> None:
+    backend = replace(BACKEND, to_stan=broken_for_some)
+    found = run_campaign(SCENARIO, backend, simulations=20, replicate=False)
+    failures = found.table.failures
+    assert 0 < len(failures) < 20
+    assert found.verdict.status == INCONCLUSIVE
+    index, reason = next(iter(failures.items()))
+    assert replay(SCENARIO, backend, index, seed=1)["reason"].split("\n")[0] == reason.split("\n")[0]
