@@ -42,7 +42,7 @@ class DESettings:
     ----------
     chains, warmup, draws
         NUTS chains, and iterations of each. Chains start from an approximation of the posterior, so that the warm-up
-        only has to find the step size and mend the scales.
+        only has to find the step size and forget the start.
     seed
         Of everything random in the fit.
     cores
@@ -50,7 +50,7 @@ class DESettings:
     """
 
     chains: int = 4
-    warmup: int = 300
+    warmup: int = 200
     draws: int = 1000
     seed: int = 1
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
@@ -119,9 +119,9 @@ def fit_de(
         f"{full['G']} expressed genes of {len(data.genes)}, {full['S']} samples, {plan.formula}; "
         f"tested term: {plan.tested}"
     )
-    executable, program = _compile(model, news)
+    executable, library, program = _compile(model, news)
     clock["compiled"] = time.monotonic()
-    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]))
+    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]), library)
     clock["warm"] = time.monotonic()
     news.say(
         f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
@@ -203,15 +203,17 @@ def _model_data(model: NegativeBinomialDE, data: CountData, plan: Design, factor
     return inputs
 
 
-def _compile(model: NegativeBinomialDE, news: Progress) -> tuple[Path, _Program]:
+def _compile(model: NegativeBinomialDE, news: Progress) -> tuple[Path, Path | None, _Program]:
     from bayesexpr.stan.compiler import compile_program
+    from bayesexpr.stan.kernels import shared_library
     from bayesexpr.stan.program import render
     from bayesexpr.stan.toolchain import ensure
 
     toolchain = ensure(progress=news.say)
     program = render(model.NAME, model.options)
     executable = compile_program(program, toolchain, progress=news.say)
-    return executable, _Program(program.digest, toolchain.version, toolchain.kind, toolchain.binary_output)
+    library = shared_library(program, progress=news.say) if program.kernel else None
+    return executable, library, _Program(program.digest, toolchain.version, toolchain.kind, toolchain.binary_output)
 
 
 def _sample(
@@ -232,7 +234,8 @@ def _sample(
         draws=settings.draws,
         seed=settings.seed,
         cores=settings.cores,
-        step_size=0.2,
+        metric="unit_e",  # the coordinates are whitened: variances estimated from a short warm-up would only add noise
+        step_size=0.1,
     )
     files = run_nuts(
         executable,

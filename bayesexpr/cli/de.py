@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--size-factors", default="median_of_ratios", show_default=True, help="Method, or a file.")
 @click.option("--truth", type=click.Path(path_type=Path), help="Known log2 fold changes (gene, true_log2fc) to show.")
 @model_options
-@sampler_options(warmup=300, draws=1000)
+@sampler_options(warmup=200, draws=1000)
 @click.option("--strict", is_flag=True, help="Exit with 4 where the fit is not trustworthy.")
 def de(
     counts: Path,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,9 @@ class WarmStart:
     whitening: Whitening
 
 
-def warm_start(model: NegativeBinomialDE, data: Mapping[str, Any], rng: np.random.Generator) -> WarmStart:
+def warm_start(
+    model: NegativeBinomialDE, data: Mapping[str, Any], rng: np.random.Generator, library: Path | None = None
+) -> WarmStart:
     """Learn the hyperparameters, approximate every gene, and whiten.
 
     Parameters
@@ -56,9 +59,11 @@ def warm_start(model: NegativeBinomialDE, data: Mapping[str, Any], rng: np.rando
         As ``model.complete`` returns it.
     rng
         Chooses the pilot's genes.
+    library
+        The kernel's core as a shared library, for speed; it knows the dispersion trend only.
     """
     at = model.layout(data)
-    study = Study(at, data, None if model.options["effects"] == "normal" else SLAB_NU)
+    study = Study(at, data, None if model.options["effects"] == "normal" else SLAB_NU, library)
 
     def log_prior(theta: Float) -> float:
         return model.hyper_log_density(at, theta, at.hyper(theta, data["log_size_factor"]))
