@@ -77,7 +77,7 @@ class Fit:
     def draws(self, name: str) -> NDArray[Any]:
         """Return one quantity's draws, [chain * draw, its own dimensions]."""
         values = self.posterior["posterior"][name].to_numpy()
-        return np.asarray(values.reshape(-1, *values.shape[2:]))
+        return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]))
 
     def add(self, *groups: str, seed: int = 1) -> Fit:
         """Return a fit that also has the named groups, computed from the draws in Python.
@@ -93,7 +93,12 @@ class Fit:
         for group in groups:
             if group not in GROUPS:
                 raise InputError(f"a group is one of {', '.join(GROUPS)}; it is {group!r}.")
-            made[group] = self._outcome_group(group, np.random.default_rng(seed))
+            try:
+                made[group] = self._outcome_group(group, np.random.default_rng(seed))
+            except NotImplementedError:
+                raise InputError(
+                    f"{self.model.NAME} gives no {group} draw by draw; fit the study with fit_de and check that."
+                ) from None
         tree = self.posterior.copy()
         for group, values in made.items():
             tree[group] = values

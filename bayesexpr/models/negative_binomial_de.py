@@ -23,6 +23,7 @@ from bayesexpr.errors import InputError
 from bayesexpr.models.base import Draws, Model, Option, PriorSlot
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.models.priors import Dirichlet, Exponential, HalfNormal, LogNormal, Normal
+from bayesexpr.names import GENE, SAMPLE
 
 SLAB_NU = 4.0
 """Degrees of freedom of the slab: heavy enough that the strongest real genes are not shrunk into dispersion."""
@@ -102,6 +103,16 @@ class NegativeBinomialDE(Model):
         "beta": "[G][K] effect of the tested term if changed",
         "gamma": "[G][R] effects of all other columns",
     }
+    DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alpha": (GENE,),
+        "log_phi": (GENE,),
+        "beta": (GENE, "tested_coefficient"),
+        "gamma": (GENE, "other_coefficient"),
+        "log_f": (SAMPLE,),
+        "count": (SAMPLE, GENE),
+        "log_size_factor": (SAMPLE,),
+    }
+    SCENARIO: ClassVar[Mapping[str, Any]] = {"genes": 50, "design": [[-0.5]] * 3 + [[0.5]] * 3}
 
     def layout(self, data: Mapping[str, Any]) -> Layout:
         """Return the places of all quantities for completed `data`."""
@@ -246,6 +257,21 @@ class NegativeBinomialDE(Model):
         change = np.einsum("gsk,gk->sg", full["component_design"][p["component"]], p["beta"])
         eta = p["alpha"] + p["log_f"][:, None] + full["log_length"] + change + full["nuisance_design"] @ p["gamma"].T
         return p, {**given, "count": nb2_rng(np.exp(eta), np.exp(p["log_phi"]), rng)}
+
+    def posterior(self, draws: Draws, data: Mapping[str, Any]) -> Draws:
+        """Return parameters on their own scales from draws of ``zeta`` and ``z`` made without a warm start."""
+        full = self.complete(data)
+        at = self.layout(full)
+        maps = Whitening.plain(at, full["G"], mu_alpha=self.prior("mu_alpha").mean)
+        theta = maps.theta(draws["zeta"])
+        psi, hyper = maps.psi(draws["z"], theta), at.hyper(theta, full["log_size_factor"])
+        genes = {"alpha": psi[..., 0], "log_phi": at.log_phi(psi, hyper), "beta": at.effect(psi, hyper)}
+        return {**hyper, **genes, "gamma": at.other_effects(psi, hyper, full["nuisance_term"])}
+
+    def coords(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the numbers of samples and genes."""
+        S, G = np.shape(data["count"])
+        return {SAMPLE: list(range(S)), GENE: list(range(G))}
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density in (theta, psi): what the program's target is, but for the constant of the whitening.
