@@ -8,11 +8,14 @@ from bayesexpr.errors import OptionError
 from bayesexpr.models.adaptive_shrinkage import AdaptiveShrinkage
 from bayesexpr.models.base import Model
 from bayesexpr.models.beta_binomial import BetaBinomial
+from bayesexpr.models.coverage_decay import CoverageDecay
 from bayesexpr.models.dirichlet_multinomial import DirichletMultinomial
 from bayesexpr.models.gamma_poisson import GammaPoisson
 from bayesexpr.models.gaussian_linear import GaussianLinear
 from bayesexpr.models.hierarchical_expression import HierarchicalExpression
+from bayesexpr.models.langmuir import Langmuir
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.models.spike_in import SpikeIn
 from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.models.variance_components import VarianceComponents
 from bayesexpr.models.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomial
@@ -29,6 +32,9 @@ _LADDER: tuple[type[Model], ...] = (
     GaussianLinear,
     VarianceComponents,
     AdaptiveShrinkage,
+    SpikeIn,
+    Langmuir,
+    CoverageDecay,
 )
 _BY_NAME = {program.NAME: program for program in _LADDER}
 

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from bayesexpr.models.base import Model
+from bayesexpr.models.coverage_decay import CoverageDecay
+from bayesexpr.models.langmuir import Langmuir
+from bayesexpr.models.spike_in import SpikeIn
 from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.stan.program import render
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-PROGRAMS: tuple[type[Model], ...] = (TranscriptCompatibility,)
+PROGRAMS: tuple[type[Model], ...] = (TranscriptCompatibility, SpikeIn, Langmuir, CoverageDecay)
 
 
 def variants() -> Iterator[tuple[str, dict[str, str]]]:
