@@ -31,6 +31,10 @@ from bayesexpr.progress import Progress, Silent
 from bayesexpr.stan.output import ChainDraws, read_chains
 from bayesexpr.stan.settings import SamplerSettings
 
+ACCEPTANCE = 0.65
+"""Target acceptance: the optimum of HMC in high dimension (Beskos et al. 2013, Bernoulli 19:1501). The coordinates are
+whitened, so the step is limited by their number, not by a narrow place that a smaller step would have to find."""
+
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -104,7 +108,7 @@ def fit_de(
     settings = settings or DESettings()
     settings = replace(settings, **{k: v for k, v in {"seed": seed, "cores": cores}.items() if v is not None})
     news = progress or Silent()
-    model = _choose_density(NegativeBinomialDE(options=options or {}, priors=prior or {}), options or {})
+    model = NegativeBinomialDE(options=options or {}, priors=prior or {})
     plan = build_design(design, data.sample_table, tested)
     expressed = data.expressed
     if not expressed.any():
@@ -169,15 +173,6 @@ class _Program:
     binary: bool
 
 
-def _choose_density(model: NegativeBinomialDE, asked: Mapping[str, str]) -> NegativeBinomialDE:
-    """Take plain Stan where the kernel does not know the structure, unless the user asked for the kernel."""
-    if model.options["dispersion"] == "trend":
-        return model
-    if asked.get("density") == "kernel":
-        raise InputError("the kernel knows dispersion = trend only; leave density out or set density=stan.")
-    return replace(model, options={**model.options, "density": "stan"})
-
-
 def _factors(data: CountData, chosen: str | FloatArray) -> FloatArray:
     if isinstance(chosen, str):
         offset = None if data.lengths is None else log_offset(data.lengths)
@@ -236,6 +231,7 @@ def _sample(
         cores=settings.cores,
         metric="unit_e",  # the coordinates are whitened: variances estimated from a short warm-up would only add noise
         step_size=0.1,
+        adapt_delta=ACCEPTANCE,
     )
     files = run_nuts(
         executable,

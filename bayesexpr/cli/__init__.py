@@ -18,8 +18,11 @@ _COMMANDS = {
     "datasets": "bayesexpr.cli.datasets",
     "de": "bayesexpr.cli.de",
     "doctor": "bayesexpr.cli.inspect",
+    "fit": "bayesexpr.cli.fit",
     "models": "bayesexpr.cli.inspect",
+    "quant": "bayesexpr.cli.fit",
     "report": "bayesexpr.cli.report",
+    "sbc": "bayesexpr.cli.sbc",
     "stancode": "bayesexpr.cli.inspect",
 }
 

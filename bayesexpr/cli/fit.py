@@ -1,0 +1,111 @@
+"""``bayesexpr fit`` and ``bayesexpr quant``: any program of the ladder, and transcripts from ambiguous fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bayesexpr.cli.options import model_options, read_priors, read_settings, sampler_options
+
+METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--method", type=click.Choice(METHODS), default="nuts", show_default=True)
+@click.option("--thin", type=click.IntRange(1), default=1, show_default=True, help="Keep every so many draws.")
+@model_options
+@sampler_options(warmup=1000, draws=1000)
+def fit(
+    model: str,
+    data: Path,
+    output: Path,
+    method: str,
+    thin: int,
+    settings: Sequence[str],
+    priors: Sequence[str],
+    chains: int,
+    warmup: int,
+    draws: int,
+    seed: int,
+    cores: int | None,
+    quiet: bool,
+) -> None:
+    """Fit the program MODEL to DATA, a JSON file with the keys that `bayesexpr models` lists."""
+    from bayesexpr.fit import fit as run
+    from bayesexpr.progress import Silent, Terminal
+    from bayesexpr.run import check_replaceable
+
+    check_replaceable(output)
+    made = run(
+        model,
+        data,
+        options=read_settings(settings),
+        prior=read_priors(priors),
+        method=method,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        seed=seed,
+        cores=cores,
+        thin=thin,
+        progress=Silent() if quiet else Terminal(chains),
+        output_dir=output,
+    )
+    click.echo(made.summary().head(20).to_string())
+    click.echo(made.diagnose().summary)
+    click.echo(f"run: {output}")
+
+
+@click.command()
+@click.argument("eq_classes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option(
+    "--lengths", type=click.Path(path_type=Path), help="Table of effective lengths, if not beside the classes."
+)
+@click.option("--ci", default=0.95, show_default=True, help="Probability inside the intervals.")
+@model_options
+@sampler_options(warmup=500, draws=1000)
+def quant(
+    eq_classes: Sequence[Path],
+    output: Path,
+    lengths: Path | None,
+    ci: float,
+    settings: Sequence[str],
+    priors: Sequence[str],
+    chains: int,
+    warmup: int,
+    draws: int,
+    seed: int,
+    cores: int | None,
+    quiet: bool,
+) -> None:
+    """Transcript abundances with their uncertainty from EQ_CLASSES: salmon or kallisto output, one per sample."""
+    from bayesexpr.progress import Silent, Terminal
+    from bayesexpr.quant import quantify
+    from bayesexpr.run import check_replaceable
+
+    check_replaceable(output)
+    found = quantify(
+        list(eq_classes),
+        lengths=lengths,
+        options=read_settings(settings),
+        prior=read_priors(priors),
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        seed=seed,
+        cores=cores,
+        ci=ci,
+        progress=Silent() if quiet else Terminal(chains),
+        output_dir=output,
+    )
+    for sample, made in found.fits.items():
+        click.echo(f"{sample}: {made.diagnose().summary}")
+    for status, number in found.table["status"].value_counts().items():
+        click.echo(f"{status}: {number} transcripts")
+    click.echo(f"run: {output}")

@@ -1,0 +1,60 @@
+"""``bayesexpr sbc``: is a program calibrated?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bayesexpr.cli.options import model_options, read_priors, read_settings
+
+METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
+
+
+@click.command()
+@click.argument("model")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the campaign.")
+@click.option("--simulations", type=click.IntRange(1), required=True, help="Simulated data sets.")
+@click.option("--scenario", type=click.Path(path_type=Path), help="JSON file of sizes, designs and lengths.")
+@click.option("--method", type=click.Choice(METHODS), default="nuts", show_default=True)
+@click.option("--seed", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True)
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes at once.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@model_options
+def sbc(
+    model: str,
+    output: Path,
+    simulations: int,
+    scenario: Path | None,
+    method: str,
+    seed: int,
+    workers: int,
+    quiet: bool,
+    settings: Sequence[str],
+    priors: Sequence[str],
+) -> int:
+    """Simulation-based calibration of MODEL; run again with the same folder it resumes."""
+    from bayesexpr.calibration import sbc as run
+    from bayesexpr.data.json_data import read_json
+
+    campaign = run(
+        model,
+        simulations=simulations,
+        scenario=None if scenario is None else read_json(scenario),
+        options=read_settings(settings),
+        prior=read_priors(priors),
+        method=method,
+        seed=seed,
+        folder=output,
+        workers=workers,
+        progress=None if quiet else _tell,
+    )
+    click.echo(str(campaign.verdict))
+    click.echo(f"campaign: {output}")
+    return 0 if campaign.verdict.status == "PASS" else 3
+
+
+def _tell(progress: object) -> None:
+    print(f"\r{progress}", end="", file=sys.stderr, flush=True)
