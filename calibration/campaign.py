@@ -68,7 +68,8 @@ def run_campaign(
     scenario, backend
         What is simulated; what fits it.
     simulations
-        Number of simulations; may be larger than when the folder was made, for the first ones stay the same.
+        Number of simulations, declared beforehand: a folder keeps to the number it was made with, for simulating on
+        until a verdict pleases is no test.
     seed
         Of everything random.
     L
@@ -98,7 +99,7 @@ def run_campaign(
     _check(simulations=simulations, L=L, workers=workers)
     ready = backend.prepare()
     simulator = Simulator(scenario, ready, seed, L)
-    identity = identify(scenario, backend, seed=seed, L=L)
+    identity = identify(scenario, backend, simulations=simulations, seed=seed, L=L)
     store = Store(folder, identity) if folder is not None else None
 
     def stage(number: int) -> dict[int, dict[str, Any]]:
@@ -130,13 +131,14 @@ def replay(
     return Simulator(scenario, backend.prepare(), seed, L).run(stage, index)
 
 
-def identify(scenario: Scenario, backend: Backend, *, seed: int, L: int) -> dict[str, Any]:
+def identify(scenario: Scenario, backend: Backend, *, simulations: int, seed: int, L: int) -> dict[str, Any]:
     """Return what the ranks of a campaign follow from."""
     return {
         "scenario": scenario.name,
         "scenario_digest": scenario.digest(),
         "backend": backend.name,
         "backend_digest": backend.digest(),
+        "simulations": simulations,
         "seed": seed,
         "L": L,
         "versions": {"numpy": np.__version__, "bayesexpr": metadata.version("bayesexpr")},
@@ -164,6 +166,7 @@ def assemble(rows: dict[int, dict[str, Any]], planned: int, L: int) -> RankTable
         mean=column("mean"),
         sd=column("sd"),
         ess=column("ess"),
+        rhat=column("rhat"),
         index=np.array([row["index"] for row in good], dtype=np.int64),
         planned=planned,
         failures=failures,

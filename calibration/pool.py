@@ -128,7 +128,10 @@ def _watch(parent: int) -> None:
 
 def _run_shared(stage: int, index: int, attempt: int) -> Row:
     assert _simulator is not None
-    return _simulator.run(stage, index, attempt)
+    try:
+        return _simulator.run(stage, index, attempt)
+    except SystemExit:  # told to end while chains ran: end, rather than hand the exit on to the parent as a result
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -130,6 +130,7 @@ def _diagnostics(table: RankTable) -> dict[str, Any]:
     return {
         "least_ess": float(table.ess.min()),
         "median_ess": float(np.median(table.ess)),
+        "largest_rhat": None if table.rhat is None else float(table.rhat.max()),
         "with_divergences": None if table.divergent is None else int(np.count_nonzero(table.divergent)),
     }
 

@@ -31,8 +31,9 @@ class RankTable:
         [simulation, quantity], 0..L; -1 where a rank was refused because draws were too dependent.
     uses_data
         [quantity]: whether the quantity is a function of the data too.
-    truth, mean, sd, ess
-        [simulation, quantity] or None: true value, posterior mean and sd, effective sample size.
+    truth, mean, sd, ess, rhat
+        [simulation, quantity] or None: true value, posterior mean and sd, effective sample size, split R-hat. The
+        effective sample size shrinks where chains disagree, so that it alone decides which ranks are refused.
     index
         [simulation]: number of each finished simulation.
     planned
@@ -53,6 +54,7 @@ class RankTable:
     mean: Floats | None = None
     sd: Floats | None = None
     ess: Floats | None = None
+    rhat: Floats | None = None
     index: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     planned: int = 0
     failures: dict[int, str] = field(default_factory=dict)
@@ -103,7 +105,7 @@ class RankTable:
         return np.asarray(column[column >= 0])
 
     def column(self, what: str, name: str) -> Floats | None:
-        """Give one of truth, mean, sd, ess of one quantity, for the simulations that have its rank."""
+        """Give one of truth, mean, sd, ess, rhat of one quantity, for the simulations that have its rank."""
         values = getattr(self, what)
         if values is None:
             return None
@@ -136,6 +138,7 @@ class RankTable:
             mean=cut(self.mean),
             sd=cut(self.sd),
             ess=cut(self.ess),
+            rhat=cut(self.rhat),
             index=self.index,
             planned=self.planned,
             failures=self.failures,
@@ -144,7 +147,7 @@ class RankTable:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Long form: simulation, quantity, rank, L and, where known, truth, mean, sd, ess."""
+        """Long form: simulation, quantity, rank, L and, where known, truth, mean, sd, ess, rhat."""
         import pandas as pd
 
         n, q = self.rank.shape
@@ -154,7 +157,7 @@ class RankTable:
             "rank": self.rank.ravel(),
             "L": np.full(n * q, self.L),
         }
-        for name in ("truth", "mean", "sd", "ess"):
+        for name in ("truth", "mean", "sd", "ess", "rhat"):
             values = getattr(self, name)
             if values is not None:
                 columns[name] = values.ravel()

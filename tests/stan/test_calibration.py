@@ -86,6 +86,15 @@ def test_planted_errors_are_caught_and_named(toolchain: Toolchain, to_stan: Any,
     assert f"{quantity}: likely {kind}" in str(found.verdict)
 
 
+@pytest.mark.parametrize("method", ["laplace", "pathfinder"])
+def test_an_approximation_is_calibrated_where_it_is_exact(toolchain: Toolchain, method: str) -> None:
+    """The posterior is normal, so its Laplace approximation is the posterior; Pathfinder's comes close."""
+    settings = SamplerSettings(chains=1, draws=400)
+    found = run_campaign(SCENARIO, replace(BACKEND, method=method, settings=settings), simulations=30, replicate=False)
+    assert found.verdict.status == PASS
+    assert found.table.divergent is None
+
+
 def test_draws_too_few_for_l_are_named_autocorrelation(toolchain: Toolchain) -> None:
     """A tiny fixed step makes neighbouring draws alike."""
     slow = SamplerSettings(chains=1, warmup=0, draws=120, step_size=0.02, max_treedepth=3, init_radius=0.1)

@@ -98,6 +98,8 @@ def test_a_folder_of_another_campaign_is_refused(tmp_path: Path) -> None:
     run(3, folder=tmp_path)
     with pytest.raises(InputError, match="another campaign: its seed is 1, this one has 2"):
         run(3, folder=tmp_path, seed=2)
+    with pytest.raises(InputError, match="its simulations is 3, this one has 4"):
+        run(4, folder=tmp_path)
     with pytest.raises(InputError, match="backend_digest"):
         run(3, FunctionBackend(fake.narrow), folder=tmp_path)
     (tmp_path / "campaign.json").unlink()
@@ -160,17 +162,20 @@ if __name__ == "__main__":
 """
 
 
-def test_a_parent_killed_half_way_loses_only_what_was_in_flight(tmp_path: Path) -> None:
-    """R3: kill -9 with some simulations done; nothing is left running, and the campaign goes on to the same ranks."""
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_parent_ended_half_way_loses_only_what_was_in_flight(tmp_path: Path, end: signal.Signals) -> None:
+    """R3, R4: with some simulations done; nothing is left running, and the campaign goes on to the same ranks."""
     script = tmp_path / "campaign.py"
     script.write_text(SCRIPT.format(unit=str(Path(__file__).parent)))
     folder = tmp_path / "campaign"
-    process = subprocess.Popen([sys.executable, str(script), str(folder)], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(folder)], start_new_session=True, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(list(folder.glob("fits/0-*.json"))) < 20 and process.poll() is None:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(end)
+    process.wait(timeout=10)
     done = len(list(folder.glob("fits/0-*.json")))
     assert done >= 20
     deadline = time.monotonic() + 10
