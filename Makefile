@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo-run
 STUDY := $(DEMO)/simulated_donors
 
-.PHONY: demo test test-fast test-all lint bundled golden bench clean
+.PHONY: demo test test-fast test-all lint bundled figures bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("bayesexpr needs Python 3.11 or newer; PYTHON=python3.12 make ... chooses another" if sys.version_info < (3, 11) else 0)'
@@ -39,3 +39,13 @@ bundled: $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# Figures of the README, from the demo; what the main job takes and finds, on the bundled study and on airway.
+figures: demo
+	$(BIN)/python benchmarks/figures.py $(DEMO)
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/study.py bundled
+	$(BIN)/python benchmarks/study.py bundled --set effects=normal --label _normal
+	$(BIN)/python benchmarks/study.py airway
+	$(BIN)/python benchmarks/kernel.py
