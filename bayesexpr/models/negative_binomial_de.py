@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,8 +19,9 @@ from bayesexpr.distributions import (
     spherical_student_t_logpdf,
     sum_to_zero_basis,
 )
-from bayesexpr.errors import InputError
-from bayesexpr.models.base import Draws, Model, Option, PriorSlot
+from bayesexpr.errors import InputError, OptionError
+from bayesexpr.models import checks
+from bayesexpr.models.base import Complete, Draws, Model, Option, PriorSlot
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.models.priors import Dirichlet, Exponential, HalfNormal, LogNormal, Normal
 from bayesexpr.names import GENE, SAMPLE
@@ -114,6 +115,19 @@ class NegativeBinomialDE(Model):
     }
     SCENARIO: ClassVar[Mapping[str, Any]] = {"genes": 50, "design": [[-0.5]] * 3 + [[0.5]] * 3}
 
+    def __post_init__(self) -> None:
+        asked = self.options.get("density")
+        super().__post_init__()
+        if self.options["dispersion"] == "global":
+            if asked == "kernel":
+                raise OptionError("the kernel knows dispersion = trend only; leave density out or set density=stan.")
+            object.__setattr__(self, "options", {**self.options, "density": "stan"})
+        for name, prior in self.priors.items():
+            bounded = name == "sigma_phi"
+            if isinstance(prior, LogNormal) and math.isfinite(prior.upper) != bounded:
+                rule = "needs its bound, log_normal(log_mean, log_sd, upper)" if bounded else "takes no bound"
+                raise OptionError(f"prior {name} of {self.NAME} {rule}; it was given {prior}.")
+
     def layout(self, data: Mapping[str, Any]) -> Layout:
         """Return the places of all quantities for completed `data`."""
         return Layout(
@@ -128,7 +142,7 @@ class NegativeBinomialDE(Model):
             sigma_phi_max=self.prior("sigma_phi").upper,
         )
 
-    def complete(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def complete(self, data: Mapping[str, Any]) -> Complete:
         """Check the user's data and fill in the defaults.
 
         Raises
@@ -136,44 +150,35 @@ class NegativeBinomialDE(Model):
         InputError
             If a shape or a value breaks a rule.
         """
-        unknown = set(data) - set(self.DATA)
-        if unknown:
-            raise InputError(f"{self.NAME} does not know data {sorted(unknown)}; it takes {', '.join(self.DATA)}.")
-        for key in ("count", "design"):
-            if key not in data:
-                raise InputError(f"{self.NAME} needs {key}: {self.DATA[key]}.")
-        count, design = np.asarray(data["count"]), np.asarray(data["design"], dtype=float)
-        if count.ndim != 2 or design.ndim != 2 or len(design) != len(count):
-            raise InputError(
-                f"count is [S][G] and design [S][K] with the same S; their shapes are {count.shape} and {design.shape}."
-            )
-        _check_counts(count)
+        if isinstance(data, Complete):
+            return data
+        checks.keys(self.NAME, data, self.DATA, ("count", "design"))
+        count = checks.whole("count", data["count"], ("S", "G"))
         S, G = count.shape
+        design = checks.real("design", data["design"], (S, "K"))
         K = design.shape[1]
-        nuisance = np.asarray(data.get("nuisance_design", np.zeros((S, 0))), dtype=float).reshape(S, -1)
-        term = np.asarray(data.get("nuisance_term", np.arange(nuisance.shape[1])), dtype=np.int64)
+        nuisance, term = _nuisance(data, S)
         spike = self.options["effects"] == "spike_slab"
         default = np.stack([np.zeros((K, K)), np.eye(K)]) if spike else np.eye(K)[None]
-        component = np.asarray(data.get("component", default), dtype=float) if spike else default
-        log_sf = np.asarray(data.get("log_size_factor", np.zeros(S)), dtype=float)
-        if log_sf.shape != (S,) or not np.isfinite(log_sf).all():
-            raise InputError(f"log_size_factor holds {S} finite numbers, one a sample; its shape is {log_sf.shape}.")
-        return {
-            "S": S,
-            "G": G,
-            "K": K,
-            "R": nuisance.shape[1],
-            "B": int(term.max()) + 1 if term.size else 0,
-            "C": len(component),
-            "count": count.astype(np.int64),
-            "log_size_factor": log_sf,
-            "log_length": _log_length(data.get("effective_length"), S, G),
-            "design": design,
-            "component": component,
-            "component_design": np.einsum("sk,ckl->csl", design, component),
-            "nuisance_design": nuisance,
-            "nuisance_term": term,
-        }
+        component = checks.real("component", data.get("component", default), ("C", K, K)) if spike else default
+        if spike and len(component) < 2:
+            raise InputError("a spike has at least two components, no change and some change; component has one.")
+        return Complete(
+            S=S,
+            G=G,
+            K=K,
+            R=nuisance.shape[1],
+            B=int(term.max()) + 1 if term.size else 0,
+            C=len(component),
+            count=count,
+            log_size_factor=checks.real("log_size_factor", data.get("log_size_factor", np.zeros(S)), (S,)),
+            log_length=_log_length(data.get("effective_length"), S, G),
+            design=design,
+            component=component,
+            component_design=np.einsum("sk,ckl->csl", design, component),
+            nuisance_design=nuisance,
+            nuisance_term=term,
+        )
 
     def stan_data(
         self, data: Mapping[str, Any], *, prior_only: bool = False, whitening: Whitening | None = None
@@ -324,23 +329,21 @@ class NegativeBinomialDE(Model):
         return np.asarray(nb2_logpmf(full["count"], np.exp(base + change), phi).sum(axis=1).T)
 
 
-def _check_counts(count: NDArray[Any]) -> None:
-    bad = ~np.isfinite(count.astype(float)) | (count < 0) | (count != np.floor(count)) | (count > 2**31 - 1)
-    if bad.any():
-        s, g = np.argwhere(bad)[0]
-        raise InputError(
-            f"counts are whole numbers from 0 to 2^31 - 1; count[{s}][{g}] is {count[s, g]} ({bad.sum()} such entries)."
-        )
+def _nuisance(data: Mapping[str, Any], S: int) -> tuple[Float, NDArray[np.int64]]:
+    """Columns [S, R] of the other terms, and the term of each."""
+    given = data.get("nuisance_design")
+    if given is None or np.size(np.asarray(given, dtype=object)) == 0:
+        return np.zeros((S, 0)), np.zeros(0, dtype=np.int64)
+    columns = checks.real("nuisance_design", given, (S, "R"))
+    R = columns.shape[1]
+    return columns, checks.whole("nuisance_term", data.get("nuisance_term", np.arange(R)), (R,), high=R - 1)
 
 
 def _log_length(length: Any, S: int, G: int) -> Float:
     """Offsets with mean zero within a gene, so that exp(alpha) stays a count and the trend is one of counts."""
     if length is None:
         return np.zeros((S, G))
-    values = np.asarray(length, dtype=float)
-    if values.shape not in ((G,), (S, G)) or not (np.isfinite(values).all() and (values > 0).all()):
-        raise InputError(
-            f"effective_length is [G] or [S][G] and positive: [{G}] or [{S}][{G}]; its shape is {values.shape}."
-        )
-    logs = np.log(np.broadcast_to(values, (S, G)))
+    per_sample = isinstance(length, Sequence | np.ndarray) and len(length) > 0 and np.ndim(length[0]) > 0
+    shape: tuple[int, ...] = (S, G) if per_sample else (G,)
+    logs = np.log(np.broadcast_to(checks.real("effective_length", length, shape, above=0), (S, G)))
     return np.asarray(logs - logs.mean(axis=0))

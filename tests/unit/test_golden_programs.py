@@ -21,6 +21,7 @@ LADDER = (
     "gamma_poisson",
     "dirichlet_multinomial",
     "hierarchical_expression",
+    "negative_binomial_de",
     "zero_inflated_negative_binomial",
     "gaussian_linear",
     "variance_components",
@@ -34,6 +35,8 @@ def variants() -> Iterator[tuple[str, str, Mapping[str, str]]]:
         options = registry.get(name).OPTIONS
         for values in itertools.product(*(option.choices for option in options.values())):
             chosen = dict(zip(options, values, strict=True))
+            if name == "negative_binomial_de" and (chosen["dispersion"], chosen["density"]) == ("global", "kernel"):
+                continue  # refused: the kernel knows the trend only
             differs = [f"{key}={value}" for key, value in chosen.items() if value != options[key].default]
             yield ".".join([name, *differs]), name, chosen
 
@@ -60,8 +63,9 @@ def test_every_data_line_is_explained(name: str) -> None:
     block = code[code.index("\ndata {") : code.index("\n}", code.index("\ndata {"))]
     lines = [line for line in block.splitlines()[2:] if line.strip() and not line.strip().startswith("//")]
     bare = [line for line in lines if "//" not in line]
-    # numbers of priors stand under one comment
+    # numbers of priors stand under one comment, and so does whitening
     allowed = ("_mean;", "_sd;", "_shape;", "_scale;", "_rate;", "_b;", "count;", "estimate;", "standard_error;")
+    allowed += ("_max;", "_concentration;", "nuisance_design;", "center;", "scale;", "slope;", "driver;")
     assert all(line.endswith(allowed) for line in bare), bare
     assert "prior_only; // 1: leave the likelihood out" in block
 
