@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayesexpr.de_fit import DEFit
     from bayesexpr.effect import Effect
     from bayesexpr.errors import BayesexprError, InputError, SamplingError, ToolchainError
-    from bayesexpr.fit import Fit, fit, load
+    from bayesexpr.fitting import fit, load
     from bayesexpr.models.priors import (
         Beta,
         Dirichlet,
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
         LogNormal,
         Normal,
     )
+    from bayesexpr.program_fit import Fit
     from bayesexpr.quant import quantify
-    from bayesexpr.shrink import shrink
+    from bayesexpr.shrinkage import shrink
 
 _HOME = {
     "CountData": "data.counts",
@@ -45,9 +46,9 @@ _HOME = {
     "InputError": "errors",
     "SamplingError": "errors",
     "ToolchainError": "errors",
-    "Fit": "fit",
-    "fit": "fit",
-    "load": "fit",
+    "Fit": "program_fit",
+    "fit": "fitting",
+    "load": "fitting",
     "Beta": "models.priors",
     "Dirichlet": "models.priors",
     "Exponential": "models.priors",
@@ -57,7 +58,7 @@ _HOME = {
     "LogNormal": "models.priors",
     "Normal": "models.priors",
     "quantify": "quant",
-    "shrink": "shrink",
+    "shrink": "shrinkage",
 }
 _MODULES = ("calibration", "priors")
 __all__ = [

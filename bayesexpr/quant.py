@@ -16,7 +16,7 @@ from bayesexpr.data.identifiability import Identifiability
 from bayesexpr.data.identifiers import checked_names
 from bayesexpr.de_fit import write_json
 from bayesexpr.errors import InputError
-from bayesexpr.fit import fit
+from bayesexpr.fitting import fit
 from bayesexpr.models.priors import Prior
 from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.posterior.diagnostics import Convergence, convergence
@@ -121,7 +121,7 @@ def quantify(
     lengths
         Table of effective lengths (``quant.sf``, ``abundance.tsv``) where it is not beside the classes.
     options, prior, method, chains, warmup, draws, seed, cores, thin, progress
-        As in :func:`bayesexpr.fit.fit`.
+        As in :func:`bayesexpr.fitting.fit`.
     ci
         Probability of the intervals: equal tails.
     output_dir
@@ -167,6 +167,36 @@ def quantify(
     if output_dir is not None:
         result.save(output_dir)
     return result
+
+
+def identifiable_transcripts(path: str | Path, *, lengths: str | Path | None = None) -> pd.DataFrame:
+    """Say, without a fit, which transcripts one sample's classes can tell apart; seconds for a whole transcriptome.
+
+    Parameters
+    ----------
+    path, lengths
+        As one of `paths`, and as `lengths`, of :func:`quantify`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``transcript``; ``identifiable``; ``set``, the number of the set that the data cannot tell apart; ``block``,
+        the number of the block of transcripts that share fragments; ``fragments``, how many fit the transcript.
+    """
+    import pandas as pd
+
+    classes = read_equivalence_classes(path, lengths)
+    found = TranscriptCompatibility().identifiability(model_data(classes))
+    fits = classes.compatibility.astype(bool).T @ classes.count
+    return pd.DataFrame(
+        {
+            "transcript": list(classes.transcripts),
+            "identifiable": found.identifiable,
+            "set": _numbered(found),
+            "block": found.block,
+            "fragments": fits,
+        }
+    )
 
 
 def model_data(classes: EquivalenceClasses) -> dict[str, Any]:
@@ -238,15 +268,20 @@ def _table(name: str, classes: EquivalenceClasses, made: Fit, found: Identifiabi
         **_summary("count", _flat(group["expected_count"].to_numpy()), ci),
         **_summary("tpm", _flat(group["tpm"].to_numpy()), ci),
         "identifiable": found.identifiable,
-        "set": pd.array(np.where(found.group >= 0, found.group, -1), dtype="Int64"),
+        "set": _numbered(found),
         "rhat": mixing.rhat,
         "ess_bulk": mixing.ess_bulk,
         "ess_tail": mixing.ess_tail,
         "status": _status(classes, found, mixing),
     }
-    table = pd.DataFrame(columns)
-    table["set"] = table["set"].mask(table["set"] < 0)
-    return table
+    return pd.DataFrame(columns)
+
+
+def _numbered(found: Identifiability) -> Any:
+    """Return the set's number of each transcript, missing where it is identifiable."""
+    import pandas as pd
+
+    return pd.arrays.IntegerArray(found.group.copy(), mask=found.group < 0)
 
 
 def _status(classes: EquivalenceClasses, found: Identifiability, mixing: Convergence) -> list[str]:

@@ -36,7 +36,7 @@ def fit(
     quiet: bool,
 ) -> None:
     """Fit the program MODEL to DATA, a JSON file with the keys that `bayesexpr models` lists."""
-    from bayesexpr.fit import fit as run
+    from bayesexpr.fitting import fit as run
     from bayesexpr.progress import Silent, Terminal
     from bayesexpr.run import check_replaceable
 

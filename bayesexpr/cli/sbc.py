@@ -1,4 +1,4 @@
-"""``bayesexpr sbc``: is a program calibrated?"""
+"""``bayesexpr sbc``: calibration of a program by simulation."""
 
 from __future__ import annotations
 

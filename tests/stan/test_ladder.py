@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ladder import COMPILED, Variant
 
-from bayesexpr.fit import Fit, fit
+from bayesexpr.fitting import Fit, fit
 from bayesexpr.models import registry
 from bayesexpr.models.base import Model
 from bayesexpr.models.priors import Beta, Dirichlet, Gamma

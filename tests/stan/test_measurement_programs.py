@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bayesexpr.data.equivalence import read_equivalence_classes, read_tool_draws
-from bayesexpr.fit import fit
+from bayesexpr.fitting import fit
 from bayesexpr.models.base import Model
 from bayesexpr.models.compatibility_forest import Forest
 from bayesexpr.models.coverage_decay import CoverageDecay

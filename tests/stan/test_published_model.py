@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayesexpr.errors import InputError
-from bayesexpr.fit import fit
+from bayesexpr.fitting import fit
 from bayesexpr.models.negative_binomial_de import CHAPTER_OPTIONS, NegativeBinomialDE
 from bayesexpr.stan.toolchain import Toolchain
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bayesexpr.errors import InputError
-from bayesexpr.fit import fit
+from bayesexpr.fitting import fit
 from bayesexpr.stan.toolchain import Toolchain
 from bayesexpr.zero_inflation import compare
 

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from bayesexpr.errors import InputError, OptionError
-from bayesexpr.fit import fit, load
+from bayesexpr.fitting import fit, load
 from bayesexpr.models.priors import Beta, LogNormal
 from bayesexpr.posterior.importance import pareto_k
 from bayesexpr.posterior.parameter_verdict import judge_approximation, judge_parameters

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bayesexpr.errors import InputError
-from bayesexpr.fit import fit
-from bayesexpr.shrink import shrink, shrunken_effects
+from bayesexpr.fitting import fit
+from bayesexpr.shrinkage import shrink, shrunken_effects
 from bayesexpr.stan.toolchain import Toolchain
 
 pytestmark = pytest.mark.needs_stan

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesexpr.errors import InputError
-from bayesexpr.fit import fit
+from bayesexpr.fitting import fit
 from bayesexpr.models.adaptive_shrinkage import AdaptiveShrinkage
 from bayesexpr.posterior.decisions import qvalue, svalue
 from bayesexpr.program_fit import Fit
@@ -37,7 +37,7 @@ def shrink(
     shape
         ``normal``, ``uniform`` or ``half_uniform`` components of the prior.
     settings
-        Of :func:`bayesexpr.fit.fit`: prior, method, chains, seed, cores, ...
+        Of :func:`bayesexpr.fitting.fit`: prior, method, chains, seed, cores, ...
 
     Returns
     -------
