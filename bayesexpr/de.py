@@ -40,7 +40,7 @@ STEP = 1.45
 of HMC on a product (same source). The adaptation starts there."""
 
 MAX_TREEDEPTH = 8
-"""Trajectories that mix take 31 or 63 steps; the bound keeps the first iterations of the adaptation from taking 1,023."""
+"""Trajectories that mix take 31 or 63 steps; the bound keeps the adaptation from taking 1,023."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
