@@ -118,7 +118,7 @@ class VarianceComponents(Model):
         """Return the parameters with the biological part of the total variance."""
         technical = draws["technical_sd"] ** 2 / np.shape(data["expression"])[1]
         biological = draws["total_variance"] - technical[..., None]
-        return {**draws, "biological_variance": np.maximum(biological, 0.0)}
+        return {**super().posterior(draws, data), "biological_variance": np.maximum(biological, 0.0)}
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density in mu, technical_sd, shape, scale, total_variance and expression."""

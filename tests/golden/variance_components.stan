@@ -30,7 +30,11 @@ parameters {
   real<lower=0> technical_sd; // of one measurement
   real<lower=0> shape; // of the inverse gamma across genes
   real<lower=0> scale;
-  vector<lower=square(technical_sd) / T>[G] total_variance;
+  // log of each variance over scale / shape, times sqrt(shape): about a unit normal, whatever shape and scale are
+  vector<lower=sqrt(shape) * log(square(technical_sd) / T * shape / scale)>[G] deviate;
+}
+transformed parameters {
+  vector<lower=0>[G] total_variance = scale / shape * exp(deviate / sqrt(shape));
 }
 model {
   mu ~ normal(mu_mean, mu_sd);
@@ -38,6 +42,7 @@ model {
   shape ~ lognormal(shape_log_mean, shape_log_sd);
   scale ~ lognormal(scale_log_mean, scale_log_sd);
   total_variance ~ inv_gamma(shape, scale);
+  target += sum(log(total_variance)) - 0.5 * G * log(shape); // log Jacobian of the map from the deviates
   target += -G * inv_gamma_lccdf(square(technical_sd) / T | shape, scale); // the bound's normalising constant
   if (!prior_only) {
     for (r in 1 : R) replicate_mean[r]' ~ normal(mu, sqrt(total_variance));

@@ -103,8 +103,10 @@ def _variance(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float
     _, T, G = np.shape(data["expression"])
     sd = np.exp(x[G])
     p = {"mu": x[:G], "technical_sd": sd, "shape": np.exp(x[G + 1]), "scale": np.exp(x[G + 2])}
-    p["total_variance"] = sd**2 / T + np.exp(x[G + 3 :])
-    return p, float(x[G:].sum())
+    root = np.sqrt(p["shape"])
+    deviate = root * np.log(sd**2 / T * p["shape"] / p["scale"]) + np.exp(x[G + 3 :])
+    p["total_variance"] = p["scale"] / p["shape"] * np.exp(deviate / root)
+    return p, float(x[G:].sum() + np.log(p["total_variance"] / root).sum())
 
 
 TWO_GROUPS = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 3
