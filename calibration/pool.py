@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -99,9 +98,11 @@ def _drain(
 
 @contextlib.contextmanager
 def _pool(simulator: Simulator, workers: int) -> Iterator[ProcessPoolExecutor]:
-    # Not forked: a fork of a process with threads can stop in the child for ever.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(simulator, os.getpid()))
+    # Not forked from this process: a fork of a process with threads can stop in the child for ever. The server that
+    # forks the workers has one thread, and has loaded already what they need; it ends with this process.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(simulator,))
     try:
         yield pool
     except BaseException:
@@ -112,17 +113,19 @@ def _pool(simulator: Simulator, workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(simulator: Simulator, parent: int) -> None:
+def _start(simulator: Simulator) -> None:
     """Prepare a worker: it leaves Ctrl-C to its parent and does not outlive it."""
     global _simulator
     _simulator = simulator
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with_parent() -> None:
+    """Wait for the end of the process that made the pool; `os.getppid` would be that of the server of forks."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 

@@ -194,10 +194,10 @@ def _group_lives(group: int) -> bool:
 
 
 def test_overhead_of_a_simulation(tmp_path: Path) -> None:
-    """Below 50 ms a fit, saved, with a fit that takes no time; 100 fits on this process."""
-    start = time.monotonic()
+    """Below 50 ms of computing a fit, saved, with a fit that takes no time; 100 fits on this process."""
+    start = time.process_time()
     run(100, folder=tmp_path, replicate=False)
-    assert (time.monotonic() - start) / 100 < 0.05
+    assert (time.process_time() - start) / 100 < 0.05
 
 
 @pytest.mark.parametrize(
