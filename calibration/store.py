@@ -70,7 +70,7 @@ class Store:
         body = json.dumps(row, allow_nan=True, sort_keys=True)
         text = hashlib.sha256(body.encode()).hexdigest() + "\n" + body + "\n"
         try:
-            write_atomically(self.path(row["stage"], row["index"]), text)
+            write_atomically(self.path(row["stage"], row["index"]), text, sync=False)
         except OSError as error:
             raise SamplingError(
                 f"simulation {row['index']} cannot be saved in {str(self.folder)!r}: {error.strerror}. Free some "
@@ -102,14 +102,19 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there."""
+def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
+    """Write a file beside its place and move it there.
+
+    Waiting for the disk (`sync`) can take longer than a fit. Files that carry their digest do without it: what a power
+    failure leaves of them is recognised and simulated again.
+    """
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
         Path(partial).chmod(0o644)
         Path(partial).replace(path)
     except BaseException:

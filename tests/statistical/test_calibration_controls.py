@@ -47,6 +47,7 @@ def test_an_autocorrelated_sampler_is_named_and_not_taken_for_a_model_error() ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_smoke_tier_over_seeds() -> None:
     """20 seeds: at least 95 % of the gross errors caught, and no false FAIL."""
     runs = [mutation_score(20, bugs=SMOKE, seed=seed) for seed in range(20)]
@@ -55,6 +56,7 @@ def test_smoke_tier_over_seeds() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_pull_request_tier() -> None:
     """200 simulations of 20 genes: every row but the two subtlest."""
     found = mutation_score(200, seed=4)
@@ -63,6 +65,7 @@ def test_pull_request_tier() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_release_tier() -> None:
     """1000 simulations of 20 genes: every row."""
     found = mutation_score(1000, seed=5)
@@ -71,6 +74,7 @@ def test_release_tier() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_the_control_without_error_passes_at_length() -> None:
     """One gene, 2000 simulations: the grid is exact enough for the release tier."""
     found = run_campaign(TwoGroupScenario(1), GridBackend(NO_BUG), simulations=2000, seed=6)
