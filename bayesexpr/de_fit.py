@@ -15,7 +15,7 @@ import numpy as np
 from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design, build_design
 from bayesexpr.data.sample_table import samples_from_record, samples_record
-from bayesexpr.effect import Effect, compute_effect
+from bayesexpr.effect import Effect, check_thresholds, compute_effect
 from bayesexpr.errors import InputError
 from bayesexpr.posterior.store import POSTERIOR, open_tree
 from bayesexpr.posterior.verdict import Verdict
@@ -116,11 +116,7 @@ class DEFit:
         InputError
             A threshold is negative, or `ci` is not between 0 and 1.
         """
-        if not lfc_threshold >= 0 or (rope is not None and not rope >= 0) or not 0 < ci < 1:
-            raise InputError(
-                f"thresholds are at least 0 and ci lies between 0 and 1; lfc_threshold is {lfc_threshold}, "
-                f"rope {rope}, ci {ci}."
-            )
+        check_thresholds(lfc_threshold, rope, ci)
         spec = factor if level is None else (str(factor), level, str(reference))
         return compute_effect(
             self.folder / POSTERIOR,

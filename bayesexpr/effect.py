@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesexpr.data.design import Contrast, Design
+from bayesexpr.errors import InputError
 from bayesexpr.names import from_log2
 from bayesexpr.posterior.de_draws import contrast_values
 from bayesexpr.posterior.decisions import Calls, calls
@@ -68,6 +69,21 @@ class Effect:
         from bayesexpr import plots
 
         return plots.plot_volcano(self.table, ax=ax, **options)
+
+
+def check_thresholds(lfc_threshold: float, rope: float | None, ci: float) -> None:
+    """Refuse thresholds and intervals that mean nothing.
+
+    Raises
+    ------
+    InputError
+        A threshold is negative or no number, or `ci` is not between 0 and 1.
+    """
+    if not lfc_threshold >= 0 or (rope is not None and not rope >= 0) or not 0 < ci < 1:
+        raise InputError(
+            f"thresholds are at least 0 and ci lies between 0 and 1; lfc_threshold is {lfc_threshold}, "
+            f"rope {rope}, ci {ci}."
+        )
 
 
 def compute_effect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bayesexpr.errors import InputError
@@ -23,6 +23,7 @@ def write_run(target: Path) -> Iterator[Path]:
         `target` holds something that is no run, or its place cannot be written.
     """
     check_replaceable(target)
+    missing = [folder for folder in target.absolute().parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
@@ -34,6 +35,9 @@ def write_run(target: Path) -> Iterator[Path]:
         replace_folder(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # not empty: the run is in it
+            for folder in missing:
+                folder.rmdir()
 
 
 def check_replaceable(target: Path) -> None:

@@ -58,9 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = 2
-    except click.Abort:
-        code = 130
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         print("bayesexpr: interrupted; nothing was left half-written.", file=sys.stderr)
         code = 130
     except BayesexprError as error:

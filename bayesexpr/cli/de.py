@@ -69,14 +69,17 @@ def de(
     from bayesexpr.data.design import build_design
     from bayesexpr.data.readers import read_counts
     from bayesexpr.de import DESettings, fit_de
+    from bayesexpr.effect import check_thresholds
     from bayesexpr.progress import Silent, Terminal
     from bayesexpr.run import write_run
 
     began = time.monotonic()
+    check_thresholds(lfc, rope, ci)
+    options, prior = read_settings(settings), read_priors(priors)
     data = read_counts(counts, samples=samples, lengths=lengths)
     plan = build_design(design, data.sample_table)
     asked = [plan.contrast(text) for text in contrasts]  # a mistake is found before anything is fitted
-    known = _read_truth(truth)
+    known, factors = _read_truth(truth), _size_factors(size_factors, data)
     term = tested or _term_of(plan, contrasts[0])
     limits = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
     fit_settings = DESettings(**limits, **({} if cores is None else {"cores": cores}))
@@ -85,9 +88,9 @@ def de(
             data,
             design,
             tested=term,
-            size_factors=_size_factors(size_factors, data),
-            options=read_settings(settings),
-            prior=read_priors(priors),
+            size_factors=factors,
+            options=options,
+            prior=prior,
             settings=fit_settings,
             progress=Silent() if quiet else Terminal(chains),
             folder=part,

@@ -109,9 +109,10 @@ def _orient(table: Table, samples: tuple[str, ...]) -> FoundCounts:
         raise CountsError(f"a count table must have at least one column of counts; {table.path} has none.")
     source = str(table.path)
     rows = [name.strip() for name in table.names]
-    by_column, order = match_samples(rows, table.header[1:], samples)
+    # before names are matched, for a repeated sample would look like a missing one
+    columns = checked_names(table.header[1:], "gene" if set(samples).isdisjoint(table.header) else "sample", source)
+    by_column, order = match_samples(rows, columns, samples)
     rows_checked = checked_names(table.names, "gene" if by_column else "sample", source)
-    columns = checked_names(table.header[1:], "sample" if by_column else "gene", source)
     values = table.whole_numbers()
     if by_column:
         return FoundCounts(values[:, order].T, rows_checked, samples, None, source)
