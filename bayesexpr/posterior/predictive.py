@@ -98,7 +98,8 @@ def tail_probability(
     n_draws = len(mean)
     weight = np.broadcast_to(np.asarray(probability, dtype=np.float64)[:, None], mean.shape) / n_draws
     if leave_out:
-        log_ratio = -_cell_terms(y, mean, phi)
+        # a component that is impossible in a draw predicts nothing, however badly
+        log_ratio = np.where(weight > 0, -_cell_terms(y, mean, phi), -np.inf)
         log_ratio -= log_ratio.max(axis=(0, 3), keepdims=True)
         ratio = np.exp(log_ratio)
         largest = (weight * ratio).sum(axis=(0, 3), keepdims=True) * np.sqrt(n_draws)

@@ -125,6 +125,16 @@ def test_planted_outliers_are_found_and_sound_counts_are_not() -> None:
     assert flagged["planted", False].sum() < found.sum()
 
 
+def test_an_impossible_component_has_no_part_in_the_tail() -> None:
+    """A component of weight zero that misses a count by 1e6 nats: the tail is that of the other one alone, not NaN."""
+    counts = np.array([[100_000], [100]])
+    mu = np.stack([np.full((20, 2, 1), [[100_000.0], [100.0]]), np.full((20, 2, 1), 1e-3)], axis=-1)
+    phi = np.full((20, 1), 50.0)
+    both = predictive.tail_probability(counts, mu, phi, np.broadcast_to([1.0, 0.0], (20, 1, 2)))
+    alone = predictive.tail_probability(counts, mu[..., :1], phi, np.ones((20, 1, 1)))
+    np.testing.assert_allclose(both, alone, rtol=1e-12)
+
+
 def test_holm_by_hand() -> None:
     got = predictive.holm([[0.01, np.nan], [0.04, 0.03]])
     np.testing.assert_allclose(got, [[0.03, np.nan], [0.06, 0.06]])
