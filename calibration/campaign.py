@@ -47,6 +47,16 @@ class Progress:
     failed: int
     seconds_left: float | None
 
+    def __str__(self) -> str:
+        text = f"{self.stage} {self.done}/{self.total}"
+        if self.failed:
+            text += f", {self.failed} failed"
+        if self.seconds_left is None:
+            return text
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{text}, {hours}:{minutes:02d}:{seconds:02d} left  "
+
 
 def run_campaign(
     scenario: Scenario,

@@ -72,9 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(progress: Progress) -> None:
-    left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-    text = f"\r{progress.stage} {progress.done}/{progress.total}, {progress.failed} failed{left}   "
-    print(text, end="", file=sys.stderr, flush=True)
+    print(f"\r{progress}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

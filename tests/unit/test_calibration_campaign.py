@@ -65,6 +65,8 @@ def test_a_folder_resumes_to_identical_files(tmp_path: Path) -> None:
     again = run(folder=tmp_path, progress=seen.append)
     assert [p.done for p in seen] == [38, 39, 40]
     assert seen[-1].seconds_left == 0
+    assert str(seen[-1]).strip() == "simulations 40/40, 0:00:00 left"
+    assert str(Progress("replication", 7, 200, 2, 3725.0)).strip() == "replication 7/200, 2 failed, 1:02:05 left"
     np.testing.assert_array_equal(again.table.rank, whole.table.rank)
     assert (tmp_path / "ranks.csv").read_bytes() == ranks
     summary = json.loads((tmp_path / "summary.json").read_text())
