@@ -95,7 +95,7 @@ class BetaBinomial(Model):
         return {"theta": special.expit(draws["logit_theta"]), "logit_theta": draws["logit_theta"]}
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
-        """Log joint density in the log odds, which the program samples, and counts."""
+        """Log joint density in the log odds and counts."""
         x, prior = np.asarray(parameters["logit_theta"], dtype=float), self.prior("theta")
         log_odds = prior.a * special.log_expit(x) + prior.b * special.log_expit(-x) - special.betaln(prior.a, prior.b)
         return float(np.sum(log_odds) + np.sum(self.log_lik(parameters, data)))

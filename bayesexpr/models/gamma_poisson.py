@@ -107,7 +107,7 @@ class GammaPoisson(Model):
         }
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
-        """Log joint density in the logarithm of ``relative``, which the program samples, and counts."""
+        """Log joint density in the logarithm of ``relative`` and counts."""
         x, prior = np.asarray(parameters["log_relative"], dtype=float), self.prior("relative")
         constant = prior.shape * np.log(prior.rate) - special.gammaln(prior.shape)
         log_prior = prior.shape * x - prior.rate * np.exp(x) + constant

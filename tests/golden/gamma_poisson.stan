@@ -4,8 +4,10 @@
    lambda[n] = relative[n] total / transcriptome_length      fragments per position of the transcriptome
    relative[n] ~ Gamma(relative_shape, relative_rate)        1: as much as the average position; each n by itself
 
-   Sampled as the logarithm of relative, on which the prior's density is proportional to x^shape exp(-rate x), its
-   Jacobian included: shapes near zero put real mass below 1e-300.
+   Kept as the logarithm of relative, on which the prior's density is proportional to x^shape exp(-rate x): shapes near
+   zero put real mass below 1e-300. They leave the logarithm with an exponential tail of scale 1 / shape, too long for
+   one step size; what is sampled, z, has a tail of scale one: the slope of the logarithm goes from 1 / shape on the left
+   to one, and is one everywhere where the shape is above one.
    Conjugate: relative[n] | count ~ Gamma(shape + count[n], rate + exposure[n]).
    Reference: Jimenez-Jimenez, Marti-Gomez et al. (2021), doi:10.36255/exonpublications.bioinformatics.2021.ch5. */
 data {
@@ -20,14 +22,16 @@ data {
 }
 transformed data {
   vector[N] log_exposure = log(effective_length) + log(total) - log(transcriptome_length); // log count where relative is 1
+  real left = inv(fmin(relative_shape, 1)) - 1; // slope of the tail, less one
 }
 parameters {
-  vector[N] log_relative;
+  vector[N] z; // logarithm of relative with its tail shortened
 }
 transformed parameters {
-  vector<lower=0>[N] relative = exp(log_relative);
+  vector[N] log_relative = z - left * log1p_exp(-z);
 }
 model {
-  target += relative_shape * sum(log_relative) - relative_rate * sum(relative);
+  target += relative_shape * sum(log_relative) - relative_rate * sum(exp(log_relative));
+  target += sum(log1p(left * inv_logit(-z))); // log Jacobian of the map from z
   if (!prior_only) count ~ poisson_log(log_relative + log_exposure);
 }

@@ -45,11 +45,14 @@ def simplex(y: Floats) -> tuple[Floats, float]:
 
 
 def _beta_binomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    return {"logit_theta": x}, 0.0
+    # the default prior's shapes are 0.01 and 99.99
+    jacobian = np.log(1 + 99 * special.expit(-x)).sum()
+    return {"logit_theta": x - 99 * np.log1p(np.exp(-x))}, float(jacobian)
 
 
 def _gamma_poisson(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    return {"log_relative": x}, 0.0
+    slope = 1 / 0.01149 - 1
+    return {"log_relative": x - slope * np.log1p(np.exp(-x))}, float(np.log(1 + slope * special.expit(-x)).sum())
 
 
 def _dirichlet_multinomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
