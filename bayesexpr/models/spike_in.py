@@ -35,13 +35,14 @@ class SpikeIn(Model):
     }
     PRIORS: ClassVar[Mapping[str, PriorSlot]] = {
         "log_capture": PriorSlot(
-            Normal(math.log(0.01), 4.0), "one molecule in 100 is counted, within a factor of 2,500 (95 %)"
+            Normal(math.log(0.01), 3.0), "one molecule in 100 is counted, within a factor of 360 (95 %)"
         ),
+        "capture_spread": PriorSlot(Normal(0.0, 1.0), "samples differ in capture by a factor of 2.7 (one sd)"),
         "affinity_sd": PriorSlot(
             HalfNormal(1.0), "P(affinity_sd > 1.96) = 0.05: features differ less than 50-fold (95 % of them)"
         ),
         "log_molecules": PriorSlot(
-            Normal(math.log(1000.0), 5.0), "a target typically has 1,000 molecules, within a factor of 18,000 (95 %)"
+            Normal(math.log(1000.0), 4.0), "a target typically has 1,000 molecules, within a factor of 2,500 (95 %)"
         ),
         "change": PriorSlot(Normal(0.0, 1.5), "samples differ in a target's molecules by a factor of 4.5 (one sd)"),
         "dispersion": PriorSlot(Exponential(4.605), "P(dispersion > 1) = 0.01: noise rarely exceeds the mean"),
@@ -104,8 +105,9 @@ class SpikeIn(Model):
     def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
         """Return the program's data block, with affine maps to about where the counts put things."""
         full = self.complete(data)
-        if self.prior("change").mean != 0:
-            raise InputError("the prior of change has mean 0, for what is typical is learned; give normal(0, sd).")
+        for name in ("change", "capture_spread"):
+            if self.prior(name).mean != 0:
+                raise InputError(f"the prior of {name} has mean 0, for what is typical is learned: give normal(0, sd).")
         standard, count, log_length = full["standard"], full["count"], full["log_length"]
         known, wanted = count[:, standard], count[:, ~standard]
         exposure = full["molecules"][:, standard] * np.exp(log_length[standard])
@@ -131,6 +133,7 @@ class SpikeIn(Model):
             "seen_scale": np.sqrt(1 / (wanted + 0.5) + _EXTRA),
             "log_capture_mean": capture_prior.mean,
             "log_capture_sd": capture_prior.sd,
+            "capture_spread": self.prior("capture_spread").sd,
             "affinity_sd_sd": self.prior("affinity_sd").sd,
             "log_molecules_mean": molecules.mean,
             "log_molecules_sd": molecules.sd,
@@ -143,7 +146,8 @@ class SpikeIn(Model):
         """Draw samples, features, targets and counts; `data` holds all keys but ``count``."""
         full = self._given(data, np.shape(data["molecules"]))
         S, F = full["molecules"].shape
-        p: Draws = {"log_capture": self.prior("log_capture").draw(rng, S)}
+        usual = self.prior("log_capture").draw(rng)
+        p: Draws = {"log_capture": usual + self.prior("capture_spread").draw(rng, S)}
         p["affinity_sd"] = self.prior("affinity_sd").draw(rng)
         p["affinity"] = rng.normal(0, p["affinity_sd"], F)
         H = int((~full["standard"]).sum())
@@ -180,18 +184,19 @@ class SpikeIn(Model):
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density in all of ``PARAMETERS`` and counts."""
-        names = ["log_capture", "affinity_sd"]
+        names = ["affinity_sd"]
         names += ["dispersion"] if self.options["noise"] == "negative_binomial" else []
         lp = sum(float(np.sum(self.prior(name).logpdf(parameters[name]))) for name in names)
-        lp += self._molecules_log_density(np.asarray(parameters["log_molecules"]))
+        lp += self._alike(parameters["log_capture"][:, None], "log_capture", "capture_spread")
+        lp += self._alike(np.asarray(parameters["log_molecules"]), "log_molecules", "change")
         lp += float(normal_logpdf(parameters["affinity"], 0, parameters["affinity_sd"]).sum())
         return lp + float(self.log_lik(parameters, data).sum())
 
-    def _molecules_log_density(self, log_molecules: Float) -> float:
-        """Log density of [S, H] log molecules, whose covariance over samples is typical's plus that of the changes."""
-        typical, S = self.prior("log_molecules"), len(log_molecules)
-        covariance = np.full((S, S), typical.sd**2) + self.prior("change").sd ** 2 * np.eye(S)
-        return float(np.sum(stats.multivariate_normal(np.full(S, typical.mean), covariance).logpdf(log_molecules.T)))
+    def _alike(self, values: Float, typical_name: str, change: str) -> float:
+        """Log density of values [S, n] that are alike over samples: each column has one typical value, and changes."""
+        typical, S = self.prior(typical_name), len(values)
+        covariance = np.full((S, S), typical.sd**2) + self.prior(change).sd ** 2 * np.eye(S)
+        return float(np.sum(stats.multivariate_normal(np.full(S, typical.mean), covariance).logpdf(values.T)))
 
     def log_lik(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Float:
         """Log mass of each count [S, F]."""

@@ -6,7 +6,8 @@
    molecules[s, f]  number in sample s: known for a standard; for a target
                     log molecules[s, f] ~ N(typical[f], change_sd), typical[f] ~ N(log_molecules_mean, log_molecules_sd),
                     with typical[f] summed out: the mean over samples and the deviations from it are independent
-   log_capture[s]   log of the counts expected per molecule of a feature of typical length ~ N(log_capture_mean, log_capture_sd)
+   log_capture[s]   log of the counts expected per molecule of a feature of typical length:
+                    ~ N(usual, capture_spread), usual ~ N(log_capture_mean, log_capture_sd), summed out alike
    affinity[f]      how much better than the typical feature f is captured, amplified and mapped ~ N(0, affinity_sd):
                     learned from the standards, and what keeps the intervals of targets honest; affinity_sd ~ half-N
    dispersion       ~ Exponential(dispersion_rate)
@@ -35,6 +36,7 @@ data {
   // priors: numbers are data
   real log_capture_mean;
   real<lower=0> log_capture_sd;
+  real<lower=0> capture_spread;
   real<lower=0> affinity_sd_sd;
   real log_molecules_mean;
   real<lower=0> log_molecules_sd;
@@ -57,7 +59,9 @@ transformed parameters {
   matrix[S, H] log_target_molecules = log_seen - rep_matrix(level + target_affinity, S);
 }
 model {
-  log_capture ~ normal(log_capture_mean, log_capture_sd);
+  real mean_capture = mean(log_capture);
+  mean_capture ~ normal(log_capture_mean, hypot(log_capture_sd, capture_spread / sqrt(S)));
+  log_capture - mean_capture ~ normal(0, capture_spread);
   affinity_sd ~ normal(0, affinity_sd_sd);
   standard_affinity ~ normal(0, affinity_sd);
   target_affinity ~ normal(0, affinity_sd);

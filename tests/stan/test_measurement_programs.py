@@ -322,17 +322,17 @@ def test_density_is_numpy_s(
 def test_what_was_simulated_is_recovered(
     program: type[Model], scenario: dict[str, Any], names: tuple[str, ...]
 ) -> None:
-    """25 simulations (seeds 1-25): central 80 % intervals cover 80 %, within 3 sd of 25 independent ones (0.24)."""
+    """40 simulations (seeds 101-140): central 80 % intervals cover 80 %, within 3 sd of 40 independent ones (0.19)."""
     model = program(priors=NARROW[program])
     covered: dict[str, list[float]] = {name: [] for name in names}
-    for seed in range(1, 26):
+    for seed in range(101, 141):
         truth, data = model.simulate(scenario, np.random.default_rng(seed))
         made = fit(model.NAME, data, prior=NARROW[program], chains=1, warmup=250, draws=250, seed=seed, cores=1)
         for name in names:
             low, high = np.quantile(made.draws(name), (0.1, 0.9), axis=0)
             covered[name].append(float(np.mean((low < truth[name]) & (truth[name] < high))))
     for name in names:
-        assert abs(np.mean(covered[name]) - 0.8) < 0.24, name
+        assert abs(np.mean(covered[name]) - 0.8) < 0.19, (name, np.mean(covered[name]))
 
 
 def test_decay_of_the_text() -> None:

@@ -81,7 +81,7 @@ def test_sets_are_those_of_the_null_space() -> None:
 
 
 def test_a_whole_transcriptome_takes_seconds() -> None:
-    """180,000 transcripts of 40,000 genes in 400,000 classes, 2 % of them across genes; seed 3. Budget 30 s."""
+    """180,000 transcripts of 40,000 genes, 400,000 classes, 2 % of them across genes (seed 3): 30 s of CPU time."""
     rng = np.random.default_rng(3)
     T, G, C = 180_000, 40_000, 400_000
     gene = np.sort(rng.integers(0, G, T))
@@ -95,9 +95,9 @@ def test_a_whole_transcriptome_takes_seconds() -> None:
     row, column = np.append(row[keep], far), np.append(column[keep], rng.integers(0, T, len(far)))
     A = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(C, T))
     A.data[:] = 1.0
-    before = time.perf_counter()
+    before = time.process_time()
     found = identifiability(A)
-    assert time.perf_counter() - before < 30
+    assert time.process_time() - before < 30
     assert 0 < found.rank < T
     single = np.bincount(found.group[found.group >= 0])
     assert single.sum() == (~found.identifiable).sum()

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from bayesexpr.errors import InputError
+from bayesexpr.models.priors import Normal
 from bayesexpr.models.spike_in import SpikeIn
 
 DATA: dict[str, Any] = {
@@ -27,10 +28,11 @@ P: dict[str, Any] = {
 
 @pytest.mark.parametrize("noise", ["poisson", "negative_binomial"])
 def test_log_density_term_by_term(noise: str) -> None:
-    total = stats.norm(np.log(0.01), 4).logpdf(P["log_capture"]).sum()
+    a, b = P["log_capture"] - np.log(0.01)  # a mean and a difference, independent of each other
+    total = stats.norm(0, np.sqrt(9 + 1 / 2)).logpdf((a + b) / 2) + stats.norm(0, np.sqrt(2)).logpdf(a - b)
     total += stats.halfnorm().logpdf(0.7) + stats.norm(0, 0.7).logpdf(P["affinity"]).sum()
-    a, b = P["log_molecules"][:, 0] - np.log(1000)  # a mean and a difference, independent of each other
-    total += stats.norm(0, np.sqrt(25 + 1.5**2 / 2)).logpdf((a + b) / 2) + stats.norm(0, 1.5 * np.sqrt(2)).logpdf(a - b)
+    a, b = P["log_molecules"][:, 0] - np.log(1000)
+    total += stats.norm(0, np.sqrt(16 + 1.5**2 / 2)).logpdf((a + b) / 2) + stats.norm(0, 1.5 * np.sqrt(2)).logpdf(a - b)
     total += stats.expon(scale=1 / 4.605).logpdf(0.1) if noise == "negative_binomial" else 0.0
     for s in range(2):
         for f in range(3):
@@ -64,6 +66,12 @@ def test_simulated_counts_have_the_model_s_mean_and_variance() -> None:
     variance = mu + 0.1 * mu**2
     assert (np.abs(counts.mean(0) - mu) < 5 * np.sqrt(variance / 4000)).all()
     assert (np.abs(counts.var(0) / variance - 1) < 0.25).all()
+
+
+@pytest.mark.parametrize("name", ["change", "capture_spread"])
+def test_a_change_has_mean_zero(name: str) -> None:
+    with pytest.raises(InputError, match=f"prior of {name} has mean 0"):
+        SpikeIn(priors={name: Normal(0.5, 1.0)}).stan_data(DATA)
 
 
 @pytest.mark.parametrize(
