@@ -173,8 +173,7 @@ class GridBackend:
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         """Draw from the posterior that the bug leads to."""
         rng, bug = np.random.default_rng(seed), self.bug
-        given = np.asarray(data["offset"])
-        offset = {"given": given, "none": 0.0 * given, "rolled": np.roll(given, 1)}[bug.offsets]
+        offset = offsets_of(bug, np.asarray(data["offset"]))
         values = self._draws(np.asarray(data["count"]), offset, rng)
         draws = dict(zip(("alpha", "beta", "log_phi"), np.moveaxis(values, 2, 0), strict=True))
         draws["reported_effect"] = bug.reported * 2.0 * draws["beta"]
@@ -191,20 +190,29 @@ class GridBackend:
             factor = np.linalg.cholesky(np.linalg.inv(precision))
             return np.asarray(mode + np.einsum("gij,dgj->dgi", factor, z))
         eta = solve(bug.belief, count, offset).draw(self.size, rng)
-        if bug.draws == "sticky":
-            # Each draw is kept for about ten: as dependent as an autoregression with correlation 0.9.
-            fresh = rng.random(self.size) < 0.1
-            fresh[0] = True
-            eta = eta[np.maximum.accumulate(np.where(fresh, np.arange(self.size), 0))]
         alpha, beta = bug.belief.coefficients(eta[..., 0], eta[..., 1])
-        values = np.stack([alpha, beta, eta[..., 2]], axis=2)
-        if bug.draws == "shuffled":
-            return rng.permuted(values, axis=0)
-        if isinstance(bug.draws, float):
-            centre = values.mean(axis=0)
-            return np.asarray(centre + bug.draws * (values - centre))
-        return values
+        return spoil(np.stack([alpha, beta, eta[..., 2]], axis=2), bug, rng)
 
     def digest(self) -> str:
         """Digest of the grid and the bug."""
         return digest_of(grid, type(self), repr(self.bug), self.size)
+
+
+def offsets_of(bug: Bug, given: Floats) -> Floats:
+    """Return the offsets that the inference uses."""
+    return np.asarray({"given": given, "none": 0.0 * given, "rolled": np.roll(given, 1)}[bug.offsets])
+
+
+def spoil(values: Floats, bug: Bug, rng: np.random.Generator) -> Floats:
+    """Do to draws [draw, gene, 3] what the bug does to them; nothing for errors that are not in the draws."""
+    if bug.draws == "sticky":
+        # Each draw is kept for about ten: as dependent as an autoregression with correlation 0.9.
+        fresh = rng.random(len(values)) < 0.1
+        fresh[0] = True
+        return np.asarray(values[np.maximum.accumulate(np.where(fresh, np.arange(len(values)), 0))])
+    if bug.draws == "shuffled":
+        return rng.permuted(values, axis=0)
+    if isinstance(bug.draws, float):
+        centre = values.mean(axis=0)
+        return np.asarray(centre + bug.draws * (values - centre))
+    return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .backend import Backend
 from .campaign import run_campaign
 from .controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
 from .verdict import FAIL
@@ -58,6 +59,7 @@ def mutation_score(
     seed: int = 1,
     bugs: Sequence[Bug] = BUGS,
     workers: int = 1,
+    fitted_by: Callable[[Bug], Backend] = GridBackend,
     progress: Callable[[str], None] | None = None,
 ) -> MutationScore:
     """Run one campaign for every planted error, and one without.
@@ -74,13 +76,15 @@ def mutation_score(
         Of each campaign.
     workers
         Processes of each campaign.
+    fitted_by
+        Backend of a bug: exact posteriors, or :class:`.control_program.ControlBackend` for real fits.
     progress
         Told one line for each campaign.
     """
     scenario = TwoGroupScenario(genes, offset_sd)
 
     def outcome(bug: Bug) -> Caught:
-        verdict = run_campaign(scenario, GridBackend(bug), simulations=simulations, seed=seed, workers=workers).verdict
+        verdict = run_campaign(scenario, fitted_by(bug), simulations=simulations, seed=seed, workers=workers).verdict
         strongest = min(verdict.alarms, key=lambda q: q.adjusted, default=None)
         found = Caught(
             bug=bug.name,
