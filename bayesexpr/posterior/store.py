@@ -86,6 +86,7 @@ def create(
             shape=(*shape, genes, *tail),
             chunks=(*shape, min(GENES_PER_BLOCK, genes), *tail),
             dtype="f4",
+            fill_value=np.nan,  # xarray reads a fill value as missing, and 0 is a probability
             compressors=None,
         )
         array.attrs["_ARRAY_DIMENSIONS"] = ["chain", "draw", GENE, *extra]

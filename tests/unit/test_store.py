@@ -34,10 +34,14 @@ def write(made: Made, path: Path, genes: list[str], size: int = 5) -> dict[str, 
         "other_term": list(made.plan.nuisance_terms),
     }
     sampler = {"lp": np.zeros((CHAINS, DRAWS)), "diverging": np.zeros((CHAINS, DRAWS), dtype=bool)}
-    constant = {"log_size_factor": ((SAMPLE,), full["log_size_factor"])}
+    constant = {
+        "projector": ((store.COMPONENT, store.TESTED, "tested_coefficient_in"), full["component"]),
+        "log_size_factor": ((SAMPLE,), full["log_size_factor"]),
+    }
     store.create(path, hyper, sampler, coords, full["count"], constant)
     blocks = list(gene_blocks(made.arrays, made.maps, made.at, full, size))
     for block in blocks:
+        block.probability[:, 0] = np.arange(full["C"]) == 1  # a draw that is certain: zeros are values
         store.write_block(path, block)
     joined = {n: np.concatenate([getattr(b, n) for b in blocks], axis=2) for n in store.GENE_VARIABLES}
     return {**hyper, **joined}
