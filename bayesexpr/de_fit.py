@@ -199,7 +199,9 @@ def load(folder: str | Path) -> DEFit:
             arrays = {name: study[name] for name in study.files}
         table = samples_from_record(record["sample_table"])
         genes = pd.read_csv(root / GENES, dtype={"gene": str, "status": str}, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError, KeyError) as error:
+        if len(genes) != len(arrays["genes"]) or "fitted" not in genes:
+            raise ValueError(f"{GENES} has not a row for every gene")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{str(root)!r} is not a finished run: {error}. Name the folder that was given as -o."
         ) from None
