@@ -6,8 +6,8 @@
 
    Kept as the logarithm of relative, on which the prior's density is proportional to x^shape exp(-rate x): shapes near
    zero put real mass below 1e-300. They leave the logarithm with an exponential tail of scale 1 / shape, too long for
-   one step size; what is sampled, z, has a tail of scale one: the slope of the logarithm goes from 1 / shape on the left
-   to one, and is one everywhere where the shape is above one.
+   one step size; what is sampled, z, has a tail of scale one: from where prior and data have their mass, the slope of the
+   logarithm goes to 1 / shape on the left; it is one where the shape is above one.
    Conjugate: relative[n] | count ~ Gamma(shape + count[n], rate + exposure[n]).
    Reference: Jimenez-Jimenez, Marti-Gomez et al. (2021), doi:10.36255/exonpublications.bioinformatics.2021.ch5. */
 data {
@@ -23,12 +23,16 @@ data {
 transformed data {
   vector[N] log_exposure = log(effective_length) + log(total) - log(transcriptome_length); // log count where relative is 1
   real left = inv(fmin(relative_shape, 1)) - 1; // slope of the tail, less one
+  // origin of the map, of which the posterior is independent: what prior and data bound is met at slope one
+  vector[N] middle = -log1p(left)
+                     + (prior_only ? rep_vector(log(relative_shape + 1) - log(relative_rate), N)
+                        : log(relative_shape + 1 + to_vector(count)) - log(relative_rate + exp(log_exposure)));
 }
 parameters {
   vector[N] z; // logarithm of relative with its tail shortened
 }
 transformed parameters {
-  vector[N] log_relative = z - left * log1p_exp(-z);
+  vector[N] log_relative = middle + z - left * log1p_exp(-z);
 }
 model {
   target += relative_shape * sum(log_relative) - relative_rate * sum(exp(log_relative));

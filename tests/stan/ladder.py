@@ -45,14 +45,22 @@ def simplex(y: Floats) -> tuple[Floats, float]:
 
 
 def _beta_binomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    # the default prior's shapes are 0.01 and 99.99
+    # the default prior's shapes are 0.01 and 99.99; without the likelihood, data are nothing seen
+    seen = data.get("seen", 1)
+    k, m = seen * np.asarray(data["count"]), seen * (np.asarray(data["total"]) - data["count"])
+    middle = np.log(1.01 + k) - np.log(100.99 + m) - np.log(100)
     jacobian = np.log(1 + 99 * special.expit(-x)).sum()
-    return {"logit_theta": x - 99 * np.log1p(np.exp(-x))}, float(jacobian)
+    return {"logit_theta": middle + x - 99 * np.log1p(np.exp(-x))}, float(jacobian)
 
 
 def _gamma_poisson(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    slope = 1 / 0.01149 - 1
-    return {"log_relative": x - slope * np.log1p(np.exp(-x))}, float(np.log(1 + slope * special.expit(-x)).sum())
+    # the default prior's shape and rate are 0.01149
+    seen, shape = data.get("seen", 1), 0.01149
+    exposure = seen * np.asarray(data["effective_length"]) * data["total"] / data["transcriptome_length"]
+    middle = np.log(shape + 1 + seen * np.asarray(data["count"])) - np.log(shape + exposure) + np.log(shape)
+    slope = 1 / shape - 1
+    jacobian = np.log(1 + slope * special.expit(-x)).sum()
+    return {"log_relative": middle + x - slope * np.log1p(np.exp(-x))}, float(jacobian)
 
 
 def _dirichlet_multinomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
