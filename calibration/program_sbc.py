@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 from bayesexpr.errors import OptionError
@@ -19,8 +20,10 @@ from .campaign import DRAWS_RANKED, Progress, run_campaign
 from .de_scenario import THREE_AGAINST_THREE, DEBackend, DEQuantities, decide
 from .result import Campaign
 from .scenarios import ModelScenario, Scenario
-from .stan_backend import StanBackend
+from .stan_backend import SETTINGS, StanBackend
 
+# One chain of 1000 draws is enough for the others.
+_SLOWLY_MIXING = {"hierarchical_expression": 3000, "variance_components": 3000}
 METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
 
 
@@ -112,7 +115,7 @@ def plan(
     if method == "exact":
         return what, ExactBackend(chosen)
     if settings is None:
-        return what, StanBackend(chosen, method=method)
+        settings = replace(SETTINGS, draws=_SLOWLY_MIXING.get(chosen.NAME, SETTINGS.draws))
     return what, StanBackend(chosen, settings, method)
 
 

@@ -20,6 +20,8 @@ from bayesexpr.models.base import Model
 
 from .ranks import Floats
 
+_ROUNDING = 1e-6  # relative: draws come in single precision
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -91,7 +93,10 @@ def elements(name: str, values: Floats, most: int) -> list[Quantity]:
     places = list(np.ndindex(values.shape[1:]))
     found = [Quantity(f"{name}[{','.join(map(str, at))}]", flat[:, k]) for k, at in enumerate(places[:most])]
     if flat.shape[1] > 1:
-        found += [Quantity(f"sum({name})", flat.sum(axis=1)), Quantity(f"sum({name}^2)", (flat**2).sum(axis=1))]
+        total = flat.sum(axis=1)
+        # Of elements that sum to zero by construction the sum is rounding error, which is not to be ranked.
+        total[np.abs(total) <= _ROUNDING * np.abs(flat).sum(axis=1)] = 0.0
+        found += [Quantity(f"sum({name})", total), Quantity(f"sum({name}^2)", (flat**2).sum(axis=1))]
     return found
 
 

@@ -85,6 +85,16 @@ def test_elements_and_sums() -> None:
     assert [q.name for q in elements("s", np.zeros(3), 2)] == ["s"]
 
 
+def test_sums_that_are_zero_by_construction_are_ties() -> None:
+    """Single-precision draws of log size factors that sum to zero: ranks of rounding errors would alarm."""
+    rng = np.random.default_rng(7)
+    raw = rng.normal(size=(50, 6))
+    factors = (raw - raw.mean(axis=1, keepdims=True)).astype(np.float32)
+    found = {q.name: q.values for q in elements("log_f", factors.astype(float), 2)}
+    assert np.all(found["sum(log_f)"] == 0.0)
+    assert np.all({q.name: q.values for q in elements("alpha", raw, 2)}["sum(alpha)"] != 0.0)
+
+
 def test_effects_along_the_data() -> None:
     """Two genes, the first up and the second down in the data: beta_1 - beta_2."""
     data = {"design": [[0.0], [0.0], [1.0], [1.0]], "count": [[1, 9], [2, 8], [9, 1], [8, 2]]}
