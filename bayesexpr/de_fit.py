@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -150,12 +152,14 @@ class DEFit:
         return target
 
     def with_command(self, command: str, contrasts: Sequence[str], seconds: float) -> DEFit:
-        """Return the fit with the command that made it, what it asked, and how long that took, in its record."""
+        """Return the fit with the command that made it, what it asked, and what that took, in its record."""
+        used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         record = {
             **self.record,
             "command": command,
             "contrasts": list(contrasts),
             "seconds": {**self.record["seconds"], "total": seconds},
+            "peak_memory_gb": used / (2**30 if sys.platform == "darwin" else 2**20),
         }
         return replace(self, record=record)
 

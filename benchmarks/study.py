@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,17 +31,19 @@ def main() -> int:
     parser.add_argument("study", choices=("bundled", "airway"))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data", help="public data sets")
     parser.add_argument("--output", type=Path, help="keep the run here")
+    parser.add_argument("--finished", type=Path, help="record this finished run instead of making one")
     parser.add_argument("--set", action="append", default=[], help="option of the program")
     parser.add_argument("--label", default="", help="added to the name of the record")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        run = arguments.output or Path(scratch) / "run"
+        run = arguments.finished or arguments.output or Path(scratch) / "run"
         command, truth = _job(arguments.study, arguments.data, Path(scratch))
         if command is None:
             print(f"skipped: {arguments.data / arguments.study} is not here; --data names its parent folder")
             return 0
         command += ["-o", str(run), *[part for option in arguments.set for part in ("--set", option)]]
-        subprocess.run([sys.executable, "-m", "bayesexpr", "de", *command], check=True)
+        if arguments.finished is None:
+            subprocess.run([sys.executable, "-m", "bayesexpr", "de", *command], check=True)
         record = _record(run, arguments.study, truth)
     record["options"] = arguments.set
     RESULTS.mkdir(exist_ok=True)
@@ -83,7 +84,7 @@ def _record(run: Path, study: str, truth: pd.DataFrame | None) -> dict[str, Any]
         "genes_fitted": made["genes_fitted"],
         "samples": made["samples"],
         "seconds": {k: round(v, 1) for k, v in made["seconds"].items()},
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+        "peak_memory_gb": round(made["peak_memory_gb"], 2) if "peak_memory_gb" in made else None,
         "verdict": found["verdict"]["summary"],
         "statuses": found["verdict"]["status_counts"],
         "ok_share_of_fitted": round(float((table["status"] == "ok").sum() / made["genes_fitted"]), 4),
