@@ -69,6 +69,7 @@ def fit(
     seed: int | None = None,
     cores: int | None = None,
     thin: int = 1,
+    adapt_delta: float | None = None,
     progress: Progress | None = None,
     output_dir: str | os.PathLike[str] | None = None,
 ) -> Fit:
@@ -95,6 +96,9 @@ def fit(
         Of everything random in the fit; drawn, and recorded, unless given.
     cores
         Processes at once; all of the machine's by default.
+    adapt_delta
+        Acceptance that NUTS aims at; the program's own unless given. Nearer to one, steps are shorter and divergences
+        fewer.
     progress
         Told where the fit is.
     output_dir
@@ -122,6 +126,7 @@ def fit(
         thin=thin,
         seed=int(np.random.default_rng().integers(1, MAX_SEED)) if seed is None else seed,
         cores=_cores() if cores is None else cores,
+        adapt_delta=chosen.ADAPT_DELTA if adapt_delta is None else adapt_delta,
     )
     inputs = chosen.stan_data(given)
     full = checked(chosen, given)

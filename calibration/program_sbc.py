@@ -115,7 +115,8 @@ def plan(
     if method == "exact":
         return what, ExactBackend(chosen)
     if settings is None:
-        settings = replace(SETTINGS, draws=_SLOWLY_MIXING.get(chosen.NAME, SETTINGS.draws))
+        draws = _SLOWLY_MIXING.get(chosen.NAME, SETTINGS.draws)
+        settings = replace(SETTINGS, draws=draws, adapt_delta=chosen.ADAPT_DELTA)
     return what, StanBackend(chosen, settings, method)
 
 

@@ -54,7 +54,8 @@ class Model:
 
     A subclass says, as class variables, its ``NAME``, ``SUMMARY``, ``OPTIONS`` and ``PRIORS``; the keys of its ``DATA``
     and its ``PARAMETERS`` with their shapes; the dimensions (``DIMS``) of parameters and outcome; which key is the
-    ``OUTCOME``; and a small ``SCENARIO`` to simulate when none is given.
+    ``OUTCOME``; a small ``SCENARIO`` to simulate when none is given; and the acceptance that NUTS aims at (``ADAPT_DELTA``,
+    nearer to one where the posterior has corners that need short steps).
 
     Attributes
     ----------
@@ -81,6 +82,7 @@ class Model:
     DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     OUTCOME: ClassVar[str] = "count"
     SCENARIO: ClassVar[Mapping[str, Any]] = {}
+    ADAPT_DELTA: ClassVar[float] = 0.8
 
     def __post_init__(self) -> None:
         for name, value in self.options.items():

@@ -44,6 +44,7 @@ class BetaBinomial(Model):
         "count": ("observation",),
         "total": ("observation",),
     }
+    ADAPT_DELTA: ClassVar[float] = 0.95
     SCENARIO: ClassVar[Mapping[str, Any]] = {"total": [20_000_000]}
 
     def complete(self, data: Mapping[str, Any]) -> Complete:

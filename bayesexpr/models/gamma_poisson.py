@@ -51,6 +51,7 @@ class GammaPoisson(Model):
         "count": ("observation",),
         "effective_length": ("observation",),
     }
+    ADAPT_DELTA: ClassVar[float] = 0.95
     SCENARIO: ClassVar[Mapping[str, Any]] = {
         "effective_length": [700.0],
         "total": 20_000_000,

@@ -64,6 +64,7 @@ class HierarchicalExpression(Model):
         "effective_length": (GENE,),
         "log_size_factor": (SAMPLE,),
     }
+    ADAPT_DELTA: ClassVar[float] = 0.95
     SCENARIO: ClassVar[Mapping[str, Any]] = {"samples": 4, "genes": 50}
 
     def complete(self, data: Mapping[str, Any]) -> Complete:

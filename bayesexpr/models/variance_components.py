@@ -52,6 +52,7 @@ class VarianceComponents(Model):
         "expression": ("biological_replicate", "technical_replicate", GENE),
     }
     OUTCOME: ClassVar[str] = "expression"
+    ADAPT_DELTA: ClassVar[float] = 0.95
     SCENARIO: ClassVar[Mapping[str, Any]] = {"biological": 3, "technical": 2, "genes": 50}
 
     def complete(self, data: Mapping[str, Any]) -> Complete:
