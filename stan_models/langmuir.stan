@@ -8,9 +8,9 @@
    background[p]      intensity without target: scanner offset and cross-hybridisation, which a titration cannot tell apart
    amplitude[p]       what saturation adds
    half_saturation[p] concentration at half of it: 1 / affinity
-   their logarithms          ~ N(location, spread) over probes; location ~ N, spread ~ half-N
+   their logarithms          ~ N(location, spread) over probes; location ~ N, log spread ~ N
 //% if brightness == "estimated"
-   log brightness[a]         ~ N(0, array_spread), array_spread ~ half-N: arrays differ in labelling and scanning
+   log brightness[a]         ~ N(0, array_spread), log array_spread ~ N: arrays differ in labelling and scanning
 //% else
    brightness[a]             = 1
 //% endif
@@ -34,9 +34,11 @@ data {
   // priors: numbers are data
   vector[3] location_mean; // of log background, log amplitude, log half-saturation over probes
   vector<lower=0>[3] location_sd;
-  real<lower=0> spread_sd;
+  real log_spread_mean;
+  real<lower=0> log_spread_sd;
 //% if brightness == "estimated"
-  real<lower=0> array_spread_sd;
+  real log_array_spread_mean;
+  real<lower=0> log_array_spread_sd;
 //% endif
   real<lower=0> multiplicative_sd;
   real<lower=0> additive_sd;
@@ -65,10 +67,10 @@ transformed parameters {
 }
 model {
   location ~ normal(location_mean, location_sd);
-  spread ~ normal(0, spread_sd);
+  spread ~ lognormal(log_spread_mean, log_spread_sd);
   to_vector(z) ~ std_normal();
 //% if brightness == "estimated"
-  array_spread ~ normal(0, array_spread_sd);
+  array_spread ~ lognormal(log_array_spread_mean, log_array_spread_sd);
   log_brightness ~ normal(0, array_spread);
 //% endif
   multiplicative ~ normal(0, multiplicative_sd);

@@ -14,7 +14,7 @@ from bayesexpr.distributions import Float, normal_logpdf
 from bayesexpr.errors import InputError
 from bayesexpr.models import checks
 from bayesexpr.models.base import Complete, Draws, Model, Option, PriorSlot
-from bayesexpr.models.priors import HalfNormal, Normal
+from bayesexpr.models.priors import HalfNormal, LogNormal, Normal
 
 SHAPES = ("log_background", "log_amplitude", "log_half_saturation")
 _NEAR = 0.5  # scale of an unknown log concentration around what the nearest standard says
@@ -42,8 +42,12 @@ class Langmuir(Model):
         "log_half_saturation": PriorSlot(
             Normal(math.log(200.0), 2.0), "the typical probe is half saturated at 200 pM, within a factor of 50 (95 %)"
         ),
-        "spread": PriorSlot(HalfNormal(1.0), "P(spread > 1.96) = 0.05: probes differ less than 50-fold (95 % of them)"),
-        "array_spread": PriorSlot(HalfNormal(0.5), "arrays differ in brightness by less than a factor of 2.7 (95 %)"),
+        "spread": PriorSlot(
+            LogNormal(math.log(0.7), 0.5), "probes differ by a factor of exp(0.7) = 2 (one sd); known within 2.7-fold"
+        ),
+        "array_spread": PriorSlot(
+            LogNormal(math.log(0.15), 0.7), "arrays differ in brightness by 15 % (one sd); known within 4-fold"
+        ),
         "multiplicative": PriorSlot(
             HalfNormal(0.5), "well above background, intensities repeat within a factor of 2.7"
         ),
@@ -121,6 +125,10 @@ class Langmuir(Model):
         full = self.complete(data)
         location = [self.prior(name) for name in SHAPES]
         unknown = self.prior("log_concentration")
+        spreads = {name: self.prior(name) for name in ("spread", "array_spread")}
+        for name, prior in spreads.items():
+            if not math.isinf(prior.upper):
+                raise InputError(f"the prior of {name} has no upper bound in this program; leave it out.")
         return {
             "N": len(full["intensity"]),
             "P": int(full["probe"].max()) + 1,
@@ -133,7 +141,9 @@ class Langmuir(Model):
             "standard": full["concentration"],
             "location_mean": [prior.mean for prior in location],
             "location_sd": [prior.sd for prior in location],
-            **{f"{name}_sd": self.prior(name).sd for name in ("spread", "array_spread", "multiplicative", "additive")},
+            **{f"log_{name}_mean": prior.log_mean for name, prior in spreads.items()},
+            **{f"log_{name}_sd": prior.log_sd for name, prior in spreads.items()},
+            **{f"{name}_sd": self.prior(name).sd for name in ("multiplicative", "additive")},
             "log_c_mean": unknown.mean,
             "log_c_sd": unknown.sd,
             "log_c_center": _nearest_standards(full, unknown.mean),

@@ -15,7 +15,7 @@ from bayesexpr.distributions import Float, nb2_logpmf, nb2_rng, normal_logpdf, p
 from bayesexpr.errors import InputError
 from bayesexpr.models import checks
 from bayesexpr.models.base import Complete, Draws, Model, Option, PriorSlot
-from bayesexpr.models.priors import Exponential, HalfNormal, Normal
+from bayesexpr.models.priors import Exponential, LogNormal, Normal
 from bayesexpr.names import SAMPLE
 
 AVOGADRO_ATTOMOLE = 602_214.076
@@ -39,7 +39,7 @@ class SpikeIn(Model):
         ),
         "capture_spread": PriorSlot(Normal(0.0, 1.0), "samples differ in capture by a factor of 2.7 (one sd)"),
         "affinity_sd": PriorSlot(
-            HalfNormal(1.0), "P(affinity_sd > 1.96) = 0.05: features differ less than 50-fold (95 % of them)"
+            LogNormal(math.log(0.7), 0.5), "features differ by a factor of exp(0.7) = 2 (one sd); known within 2.7-fold"
         ),
         "log_molecules": PriorSlot(
             Normal(math.log(1000.0), 4.0), "a target typically has 1,000 molecules, within a factor of 2,500 (95 %)"
@@ -115,6 +115,9 @@ class SpikeIn(Model):
         shift = capture - capture[0]
         seen = (exposure * np.exp(shift)[:, None]).sum(axis=0)
         log_yield = np.log((known.sum(axis=0) + 0.5) / seen)
+        affinity_sd = self.prior("affinity_sd")
+        if not math.isinf(affinity_sd.upper):
+            raise InputError("the prior of affinity_sd has no upper bound in this program; leave it out.")
         capture_prior, molecules = self.prior("log_capture"), self.prior("log_molecules")
         return {
             "S": count.shape[0],
@@ -134,7 +137,8 @@ class SpikeIn(Model):
             "log_capture_mean": capture_prior.mean,
             "log_capture_sd": capture_prior.sd,
             "capture_spread": self.prior("capture_spread").sd,
-            "affinity_sd_sd": self.prior("affinity_sd").sd,
+            "log_affinity_sd_mean": affinity_sd.log_mean,
+            "log_affinity_sd_sd": affinity_sd.log_sd,
             "log_molecules_mean": molecules.mean,
             "log_molecules_sd": molecules.sd,
             "change_sd": self.prior("change").sd,

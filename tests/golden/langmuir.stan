@@ -8,8 +8,8 @@
    background[p]      intensity without target: scanner offset and cross-hybridisation, which a titration cannot tell apart
    amplitude[p]       what saturation adds
    half_saturation[p] concentration at half of it: 1 / affinity
-   their logarithms          ~ N(location, spread) over probes; location ~ N, spread ~ half-N
-   log brightness[a]         ~ N(0, array_spread), array_spread ~ half-N: arrays differ in labelling and scanning
+   their logarithms          ~ N(location, spread) over probes; location ~ N, log spread ~ N
+   log brightness[a]         ~ N(0, array_spread), log array_spread ~ N: arrays differ in labelling and scanning
    multiplicative, additive  ~ half-N
    log of an unknown c       ~ N(log_c_mean, log_c_sd)
 
@@ -30,8 +30,10 @@ data {
   // priors: numbers are data
   vector[3] location_mean; // of log background, log amplitude, log half-saturation over probes
   vector<lower=0>[3] location_sd;
-  real<lower=0> spread_sd;
-  real<lower=0> array_spread_sd;
+  real log_spread_mean;
+  real<lower=0> log_spread_sd;
+  real log_array_spread_mean;
+  real<lower=0> log_array_spread_sd;
   real<lower=0> multiplicative_sd;
   real<lower=0> additive_sd;
   real log_c_mean;
@@ -57,9 +59,9 @@ transformed parameters {
 }
 model {
   location ~ normal(location_mean, location_sd);
-  spread ~ normal(0, spread_sd);
+  spread ~ lognormal(log_spread_mean, log_spread_sd);
   to_vector(z) ~ std_normal();
-  array_spread ~ normal(0, array_spread_sd);
+  array_spread ~ lognormal(log_array_spread_mean, log_array_spread_sd);
   log_brightness ~ normal(0, array_spread);
   multiplicative ~ normal(0, multiplicative_sd);
   additive ~ normal(0, additive_sd);

@@ -9,7 +9,8 @@
    log_capture[s]   log of the counts expected per molecule of a feature of typical length:
                     ~ N(usual, capture_spread), usual ~ N(log_capture_mean, log_capture_sd), summed out alike
    affinity[f]      how much better than the typical feature f is captured, amplified and mapped ~ N(0, affinity_sd):
-                    learned from the standards, and what keeps the intervals of targets honest; affinity_sd ~ half-N
+                    learned from the standards, and what keeps the intervals of targets honest;
+                    log affinity_sd ~ N(log_affinity_sd_mean, log_affinity_sd_sd)
    dispersion       ~ Exponential(dispersion_rate)
    log_length[f]    log of the effective length over its geometric mean; zero where counts do not depend on length
 
@@ -37,7 +38,8 @@ data {
   real log_capture_mean;
   real<lower=0> log_capture_sd;
   real<lower=0> capture_spread;
-  real<lower=0> affinity_sd_sd;
+  real log_affinity_sd_mean;
+  real<lower=0> log_affinity_sd_sd;
   real log_molecules_mean;
   real<lower=0> log_molecules_sd;
   real<lower=0> change_sd;
@@ -62,7 +64,7 @@ model {
   real mean_capture = mean(log_capture);
   mean_capture ~ normal(log_capture_mean, hypot(log_capture_sd, capture_spread / sqrt(S)));
   log_capture - mean_capture ~ normal(0, capture_spread);
-  affinity_sd ~ normal(0, affinity_sd_sd);
+  affinity_sd ~ lognormal(log_affinity_sd_mean, log_affinity_sd_sd);
   standard_affinity ~ normal(0, affinity_sd);
   target_affinity ~ normal(0, affinity_sd);
   row_vector[H] mean_over_samples = rep_row_vector(inv(S), S) * log_target_molecules;

@@ -17,7 +17,7 @@ from bayesexpr.models.base import Model
 from bayesexpr.models.compatibility_forest import Forest
 from bayesexpr.models.coverage_decay import CoverageDecay
 from bayesexpr.models.langmuir import SHAPES, Langmuir
-from bayesexpr.models.priors import Exponential, HalfNormal, Normal, Prior
+from bayesexpr.models.priors import Exponential, Normal, Prior
 from bayesexpr.models.spike_in import AVOGADRO_ATTOMOLE, SpikeIn
 from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.quant import Quantification, quantify
@@ -263,7 +263,7 @@ AT: dict[type[Model], Callable[..., tuple[dict[str, Any], float]]] = {
 # Priors narrow enough for simulated counts to fit in 32 bits, wide enough to be learned from.
 NARROW: dict[type[Model], dict[str, Prior]] = {
     CoverageDecay: {},
-    Langmuir: {"log_background": Normal(4.0, 0.5), "spread": HalfNormal(0.5), "log_concentration": Normal(3.0, 1.5)},
+    Langmuir: {"log_background": Normal(4.0, 0.5), "log_concentration": Normal(3.0, 1.5)},
     SpikeIn: {
         "log_capture": Normal(-3.0, 1.0),
         "log_molecules": Normal(7.0, 2.0),

@@ -44,10 +44,10 @@ def test_the_isotherm() -> None:
 def test_log_density_term_by_term() -> None:
     model, total = Langmuir(), 0.0
     total += stats.norm([np.log(50), np.log(5000), np.log(200)], [2, 1.5, 2]).logpdf(P["location"]).sum()
-    total += stats.halfnorm().logpdf(P["spread"]).sum()
+    total += stats.lognorm(0.5, scale=0.7).logpdf(P["spread"]).sum()
     for k, name in enumerate(("log_background", "log_amplitude", "log_half_saturation")):
         total += stats.norm(P["location"][k], P["spread"][k]).logpdf(P[name]).sum()
-    total += stats.halfnorm(scale=0.5).logpdf(0.3) + stats.norm(0, 0.3).logpdf(P["log_brightness"]).sum()
+    total += stats.lognorm(0.7, scale=0.15).logpdf(0.3) + stats.norm(0, 0.3).logpdf(P["log_brightness"]).sum()
     total += stats.halfnorm(scale=0.5).logpdf(0.15) + stats.halfnorm(scale=50).logpdf(8.0)
     total += stats.norm(np.log(8), 3).logpdf(P["log_concentration"]).sum()
     c = [0, 16, 64, np.exp(2.0), 0, np.exp(3.0)]

@@ -30,7 +30,7 @@ P: dict[str, Any] = {
 def test_log_density_term_by_term(noise: str) -> None:
     a, b = P["log_capture"] - np.log(0.01)  # a mean and a difference, independent of each other
     total = stats.norm(0, np.sqrt(9 + 1 / 2)).logpdf((a + b) / 2) + stats.norm(0, np.sqrt(2)).logpdf(a - b)
-    total += stats.halfnorm().logpdf(0.7) + stats.norm(0, 0.7).logpdf(P["affinity"]).sum()
+    total += stats.lognorm(0.5, scale=0.7).logpdf(0.7) + stats.norm(0, 0.7).logpdf(P["affinity"]).sum()
     a, b = P["log_molecules"][:, 0] - np.log(1000)
     total += stats.norm(0, np.sqrt(16 + 1.5**2 / 2)).logpdf((a + b) / 2) + stats.norm(0, 1.5 * np.sqrt(2)).logpdf(a - b)
     total += stats.expon(scale=1 / 4.605).logpdf(0.1) if noise == "negative_binomial" else 0.0
