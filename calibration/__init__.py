@@ -11,6 +11,7 @@ from typing import Any
 
 _HOME = {
     "sbc": "program_sbc",
+    "plan": "program_sbc",
     "run_campaign": "campaign",
     "replay": "campaign",
     "Campaign": "result",
@@ -22,6 +23,8 @@ _HOME = {
     "StanProgramBackend": "stan_backend",
     "RankTable": "table",
     "judge": "verdict",
+    "decision_report": "decisions",
+    "mutation_score": "mutation",
     "Verdict": "verdict",
     "uniformity_test": "uniformity",
     "coverage_table": "coverage",

@@ -30,7 +30,7 @@ def make_record(campaign: Campaign) -> dict[str, Any]:
     """Return the record of a campaign, as plain data."""
     record: dict[str, Any] = {
         **campaign.identity,
-        **{k: v for k, v in campaign.to_dict().items() if k != "rules"},
+        **{k: v for k, v in campaign.to_dict().items() if k not in ("rules", "replay")},
         "diagnostics": _diagnostics(campaign.table),
         "ranks": _counts(campaign.table),
         "replication": None if campaign.replication is None else _counts(campaign.replication),

@@ -107,6 +107,10 @@ class Campaign:
             "severity": None if v.severity is None else {k: _finite(x) for k, x in vars(v.severity).items()},
             "simulations": {"planned": v.planned, "finished": v.finished, "failed": v.failed},
             "failures": {str(i): reason for i, reason in self.table.failures.items()},
+            "replay": (
+                f"replay(scenario, backend, NUMBER, seed={self.identity['seed']}, L={self.table.L}) of "
+                "bayesexpr.calibration runs one simulation again; plan(program) gives scenario and backend"
+            ),
             "decisions": str(self.decision_report()).split("\n") if self.decisions else None,
             "replicated": self.replication is not None,
             "quantities": [{k: _finite(x) for k, x in _row(q).items()} for q in v.quantities],
