@@ -278,6 +278,26 @@ class NegativeBinomialDE(Model):
         S, G = np.shape(data["count"])
         return {SAMPLE: list(range(S)), GENE: list(range(G))}
 
+    def log_lik(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Float:
+        """Log mass [S, G] of every count given the other counts of its gene, with the components summed out.
+
+        The components tie the counts of a gene together, so that no product of terms of one count each is the
+        likelihood; the mass of a count given the others is what leave-one-out weights need.
+
+        Parameters
+        ----------
+        parameters
+            One draw, by the names of ``PARAMETERS``.
+        """
+        full = self.complete({k: v for k, v in data.items() if k in self.DATA})
+        p = {k: np.asarray(v, dtype=float) for k, v in parameters.items()}
+        base = p["alpha"] + p["log_f"][:, None] + full["log_length"] + full["nuisance_design"] @ p["gamma"].T
+        change = np.einsum("csk,gk->csg", full["component_design"], p["beta"])
+        cell = nb2_logpmf(full["count"], np.exp(base + change), np.exp(p["log_phi"]))
+        log_weight = np.log(p["weight"]) if full["C"] > 1 else np.zeros(1)
+        joint = log_weight[:, None] + cell.sum(axis=1)
+        return np.asarray(special.logsumexp(joint, axis=0) - special.logsumexp(joint[:, None] - cell, axis=0))
+
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density in (theta, psi): what the program's target is, but for the constant of the whitening.
 

@@ -155,7 +155,7 @@ def test_an_installed_cmdstan_gets_the_core_inside_the_header(toolchain: Toolcha
     program = replace(PROGRAM, kernel="k", sources={"k.hpp": "", "k.cpp": ""})
     executable = compile_program(program, installed)
     assert compiled(toolchain) == ["--allow-undefined k_inline.hpp"]
-    assert "BAYESEXPR_KERNEL_INLINE" in (executable.parent / "k_inline.hpp").read_text()
+    assert "BAYESEXPR_KERNEL_INLINE" in (executable.parent / "kernel" / "k_inline.hpp").read_text()
 
 
 def test_flags_of_the_environment_do_not_leak_in(toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch) -> None:
