@@ -25,6 +25,8 @@ from bayesexpr.stan.program import render
 from bayesexpr.stan.settings import SamplerSettings
 from bayesexpr.stan.toolchain import Toolchain
 
+pytestmark = pytest.mark.needs_stan
+
 Float = NDArray[np.float64]
 Build = Callable[[NegativeBinomialDE], Path]
 
