@@ -54,8 +54,8 @@ class Model:
 
     A subclass says, as class variables, its ``NAME``, ``SUMMARY``, ``OPTIONS`` and ``PRIORS``; the keys of its ``DATA``
     and its ``PARAMETERS`` with their shapes; the dimensions (``DIMS``) of parameters and outcome; which key is the
-    ``OUTCOME``; a small ``SCENARIO`` to simulate when none is given; and the acceptance that NUTS aims at (``ADAPT_DELTA``,
-    nearer to one where the posterior has corners that need short steps).
+    ``OUTCOME``; a small ``SCENARIO`` to simulate when none is given; and ``ADAPT_DELTA``, the acceptance that NUTS aims
+    at, nearer to one where the posterior has corners that need short steps.
 
     Attributes
     ----------
