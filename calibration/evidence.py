@@ -34,10 +34,10 @@ def is_fresh(path: Path, program: str, simulations: int) -> bool:
     return not stale(record, what, how) and record["simulations"]["planned"] >= simulations
 
 
-def record_path(program: str) -> Path:
-    """Where a program's record is kept."""
+def record_path(program: str, folder: Path = FOLDER) -> Path:
+    """Path of a program's record."""
     what, how = plan(program)
-    return FOLDER / f"{what.name}-{how.name}.json"
+    return folder / f"{what.name}-{how.name}.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,11 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tier", choices=list(TIERS), default="pull_request")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("evidence"), help="folder of the campaigns")
+    parser.add_argument("--records", type=Path, default=FOLDER, help="folder of the records")
     parser.add_argument("--all", action="store_true", help="also those that are fresh")
     chosen = parser.parse_args(arguments)
     worst = 0
     for program in chosen.programs or registry.names():
-        if not chosen.all and is_fresh(record_path(program), program, TIERS[chosen.tier]):
+        if not chosen.all and is_fresh(record_path(program, chosen.records), program, TIERS[chosen.tier]):
             print(f"{program}: fresh", file=sys.stderr)
             continue
         start = time.monotonic()
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workers=chosen.workers,
             progress=_tell,
         )
-        path = write_record(campaign)
+        path = write_record(campaign, chosen.records)
         print(f"\r{program}: {campaign.verdict.status} in {time.monotonic() - start:.0f} s, {path}", file=sys.stderr)
         worst |= not campaign.verdict.passed
     return int(worst)

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from bayesexpr.calibration import FunctionScenario, StanProgramBackend, run_campaign
 from bayesexpr.calibration.campaign import replay
+from bayesexpr.calibration.evidence import is_fresh, main, record_path
+from bayesexpr.calibration.program_sbc import plan
+from bayesexpr.calibration.record import read_record, stale, verdict_of
 from bayesexpr.calibration.verdict import FAIL, INCONCLUSIVE, PASS
 
 from bayesexpr.stan.program import StanProgram
@@ -101,6 +104,21 @@ def test_draws_too_few_for_l_are_named_autocorrelation(toolchain: Toolchain) -> 
     found = run_campaign(SCENARIO, replace(BACKEND, settings=slow), simulations=20, replicate=False)
     assert found.verdict.status == INCONCLUSIVE
     assert "autocorrelation, not a fault of the model" in str(found.verdict)
+
+
+def test_evidence_is_made_once(toolchain: Toolchain, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record of a program of the ladder, made at the smoke tier, is fresh the second time and passes."""
+    command = ["dirichlet_multinomial", "--tier", "smoke", "--workers", "1"]
+    command += ["--work", str(tmp_path / "work"), "--records", str(tmp_path)]
+    assert main(command) == 0
+    assert "dirichlet_multinomial: PASS" in capsys.readouterr().err
+    path = record_path("dirichlet_multinomial", tmp_path)
+    record = read_record(path)
+    assert stale(record, *plan("dirichlet_multinomial")) == []
+    assert verdict_of(record).status == PASS
+    assert main(command) == 0
+    assert "dirichlet_multinomial: fresh" in capsys.readouterr().err
+    assert not is_fresh(path, "dirichlet_multinomial", 200)
 
 
 def test_a_fit_that_fails_is_a_row_that_can_be_run_again(toolchain: Toolchain) -> None:
