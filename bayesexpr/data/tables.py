@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,12 @@ class Table:
         return values
 
 
+# The nearest double to what is written: from pandas 3.1 on that is the default, and asking for it is deprecated.
+_EXACT: dict[str, Any] = (
+    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+)
+
+
 def _split(body: str) -> list[str]:
     return body.split("\n")
 
@@ -120,8 +127,8 @@ def _fast_numbers(text: str, size: int) -> NDArray[np.generic] | None:
             na_filter=False,
             skip_blank_lines=False,
             quoting=csv.QUOTE_NONE,
-            float_precision="round_trip",
             low_memory=False,
+            **_EXACT,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OverflowError):
         return None

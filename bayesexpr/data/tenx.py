@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,10 @@ def read_tenx(folder: Path) -> FoundCounts:
     genes = checked_names(_first_fields(features), "gene", str(features))
     cells = checked_names(_first_fields(barcodes), "sample", str(barcodes))
     try:
-        sparse = scipy.io.mmread(io.BytesIO(read_bytes(matrix)))
+        with warnings.catch_warnings():
+            # SciPy warns that the kind of sparse matrix will change; what is used here both kinds have
+            warnings.simplefilter("ignore", DeprecationWarning)
+            sparse = scipy.io.mmread(io.BytesIO(read_bytes(matrix)))
     except (ValueError, OverflowError, IndexError, TypeError) as error:
         raise CountsError(f"{matrix} must be a MatrixMarket file; it is not ({error}).") from None
     if sparse.shape != (len(genes), len(cells)):
