@@ -21,6 +21,7 @@ from bayesexpr.posterior.decisions import qvalue, svalue
 from .coverage import clopper_pearson
 
 EDGES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+_TO_ONE = (*EDGES, 0.6, 0.7, 0.8, 0.9, 1.0)  # where an effect may be exactly zero, both signs may be wrong
 LEVELS = (0.01, 0.05, 0.1)
 LEAST_IN_BIN = 200
 BAND = 0.99
@@ -144,8 +145,8 @@ def decision_report(made: Mapping[str, ArrayLike]) -> DecisionReport:
     q = np.stack([qvalue(row) for row in a["lfdr"]])
     return DecisionReport(
         genes=a["lfsr"].size,
-        lfsr=rate_bins(a["lfsr"], wrong),
-        lfdr=rate_bins(a["lfdr"], null, edges=(*EDGES, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        lfsr=rate_bins(a["lfsr"], wrong, edges=_TO_ONE),
+        lfdr=rate_bins(a["lfdr"], null, edges=_TO_ONE),
         svalue=realised_rates(s, a["lfsr"], wrong),
         qvalue=realised_rates(q, a["lfdr"], null),
         top=top_coverage(a["estimate"], a["covered"] > 0),
