@@ -157,15 +157,12 @@ class CountData:
         CountsError
             The layer does not exist, the names do not match, or the counts break a rule.
         """
-        if layer is not None and layer not in adata.layers:
-            raise CountsError(
-                f"layer must be in the AnnData object; {layer!r} is not among {sorted(str(name) for name in adata.layers if name is not None)}."
-            )
+        layers = sorted(str(name) for name in adata.layers if name is not None)
+        if layer is not None and layer not in layers:
+            raise CountsError(f"layer must be in the AnnData object; {layer!r} is not among {layers}.")
         values: Any = adata.X if layer is None else adata.layers[layer]
         if values is None:
-            raise CountsError(
-                f"the AnnData object has no X. Name the layer that holds counts: {sorted(str(name) for name in adata.layers if name is not None)}."
-            )
+            raise CountsError(f"the AnnData object has no X. Name the layer that holds counts: {layers}.")
         dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
         observed = checked_names(list(adata.obs_names), "sample", "obs_names")
         if samples is None:
