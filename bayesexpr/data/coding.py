@@ -88,16 +88,8 @@ class TermCoding:
         return np.asarray(result, dtype=np.float64)
 
 
-def sum_to_zero_basis(size: int) -> FloatArray:
-    """Return a [size, size - 1] orthonormal basis of vectors that sum to zero, of Helmert type.
-
-    Column k sets entry k + 1 against the entries before it. Rows of any two entries are at distance sqrt(2).
-    """
-    return np.asarray(level_coding(size) * np.sqrt(2.0), dtype=np.float64)
-
-
 def level_coding(size: int) -> FloatArray:
-    """Return `sum_to_zero_basis` over sqrt(2), so that any two rows are at distance 1; two levels are -1/2 and +1/2."""
+    """Return `bayesexpr.distributions.sum_to_zero_basis` over sqrt(2), so that any two rows are at distance 1; two levels are -1/2 and +1/2."""
     # Scaled inside the root: one half is then exact.
     basis = np.zeros((size, size - 1))
     for k in range(1, size):

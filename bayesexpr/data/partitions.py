@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .coding import sum_to_zero_basis
+from ..distributions import sum_to_zero_basis
 
 MOST_LEVELS = 4  # 15 set partitions; five levels would have 52
 

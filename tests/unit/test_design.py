@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesexpr.data.coding import sum_to_zero_basis
 from bayesexpr.data.contrast import slug
 from bayesexpr.data.design import Design, build_design
 from bayesexpr.data.partitions import level_partitions, set_partitions
+from bayesexpr.distributions import sum_to_zero_basis
 from bayesexpr.errors import DesignError
 
 
