@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..distributions import sum_to_zero_basis
 from ..errors import DesignError
 from .identifiers import listed
 
@@ -89,7 +90,7 @@ class TermCoding:
 
 
 def level_coding(size: int) -> FloatArray:
-    """Return `bayesexpr.distributions.sum_to_zero_basis` over sqrt(2), so that any two rows are at distance 1; two levels are -1/2 and +1/2."""
+    """Return the sum-to-zero basis over sqrt(2): any two rows are at distance 1; two levels are -1/2 and +1/2."""
     # Scaled inside the root: one half is then exact.
     basis = np.zeros((size, size - 1))
     for k in range(1, size):
