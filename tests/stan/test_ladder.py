@@ -63,6 +63,28 @@ def test_negative_binomial_stays_exact_as_it_becomes_poisson(executable: Callabl
     assert stan - stan[0] == pytest.approx(np.array(twin) - twin[0], rel=1e-6, abs=1e-6)
 
 
+def test_the_bound_of_a_variance_is_exact_where_it_binds(executable: Callable[[Model], Path]) -> None:
+    # technical variance far above what biology leaves: inv_gamma_lccdf of Stan 2.39 is off there, in value and slope
+    variant = next(v for v in COMPILED if v.name == "variance_components")
+    model = variant.model
+    data = model.complete(model.simulate(variant.scenario, np.random.default_rng(17))[1])
+    points = []
+    for technical_sd, shape, scale in ((0.24, 4.0, 0.15), (0.24, 13.0, 0.3), (0.3, 10.0, 0.02), (0.01, 0.5, 20.0)):
+        points.append([1.0, 2.0, 3.0, 4.0, *np.log([technical_sd, shape, scale]), 0.3, -0.2, 0.1, 0.5])
+    stan, gradient = log_prob(executable(model), model.stan_data(data), np.array(points))
+    twin = []
+    for row in points:
+        parameters, jacobian = variant.constrain(np.array(row), data)
+        twin.append(model.log_density(parameters, data) + jacobian)
+    assert stan - stan[0] == pytest.approx(np.array(twin) - twin[0], rel=1e-8)
+    for place in (4, 5, 6):
+        step = np.zeros(11)
+        step[place] = 1e-5
+        beside, _ = log_prob(executable(model), model.stan_data(data), np.concatenate([points + step, points - step]))
+        slope = (beside[:4] - beside[4:]) / 2e-5
+        assert gradient[:, place] == pytest.approx(slope, rel=1e-4, abs=1e-4)
+
+
 EXACT = [
     ("beta_binomial", {"count": [500, 0, 3], "total": [20_000_000, 50, 10]}, {"theta": Beta(0.5, 2.0)}),
     (

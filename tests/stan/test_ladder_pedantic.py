@@ -30,6 +30,9 @@ ALLOWED = {
     # has its prior is checked against the twin's density
     r"The parameter \w+ has no priors\. This means either no prior is provided, or the prior\(s\) depend on data "
     r"variables\. In the later case, this may be a false positive\.",
+    # log_gamma_p sums its series until a term no longer counts, and beyond its range returns the limit to 1e-25: where
+    # it stops changes nothing that a float holds
+    r"A control flow statement inside function log_gamma_p depends on argument [ax]\. .*",
 }
 
 
