@@ -36,9 +36,6 @@ from .quantities import Quantity, effects_along_data, elements
 from .ranks import Floats
 from .scenarios import digest_of
 
-THREE_AGAINST_THREE: dict[str, Any] = {"genes": 20, "design": [[0.0], [0.0], [0.0], [1.0], [1.0], [1.0]]}
-"""Six samples in two groups: the smallest study that people run."""
-
 _HYPER = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "weight", "tau", "log_f")
 SETTINGS = SamplerSettings(chains=1, warmup=300, draws=800, step_size=0.2)
 

@@ -17,7 +17,7 @@ from bayesexpr.stan.settings import SamplerSettings
 
 from .backend import Backend, ExactBackend
 from .campaign import DRAWS_RANKED, Progress, run_campaign
-from .de_scenario import THREE_AGAINST_THREE, DEBackend, DEQuantities, decide
+from .de_scenario import DEBackend, DEQuantities, decide
 from .result import Campaign
 from .scenarios import ModelScenario, Scenario
 from .stan_backend import SETTINGS, StanBackend
@@ -107,7 +107,7 @@ def plan(
     chosen = _model(model, options, prior)
     given = dict(scenario or {})
     if isinstance(chosen, NegativeBinomialDE):
-        what = ModelScenario(chosen, given or THREE_AGAINST_THREE, quantities=DEQuantities(chosen), deciding=decide)
+        what = ModelScenario(chosen, given, quantities=DEQuantities(chosen), deciding=decide)
         if method != "nuts":
             raise OptionError(f"{chosen.NAME} is calibrated by nuts; the method given is {method!r}.")
         return what, DEBackend(chosen) if settings is None else DEBackend(chosen, settings)

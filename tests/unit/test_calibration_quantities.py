@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bayesexpr.calibration import sbc
-from bayesexpr.calibration.de_scenario import THREE_AGAINST_THREE, DEQuantities, decide
+from bayesexpr.calibration.de_scenario import DEQuantities, decide
 from bayesexpr.calibration.decisions import decision_report
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.quantities import (
@@ -121,7 +121,7 @@ def test_log_prior_of_a_single_number_is_left_out() -> None:
 def test_de_log_lik_is_that_of_the_model(options: dict[str, str]) -> None:
     """The joint log likelihood over draws against the model's own, one draw at a time; components summed out."""
     model = NegativeBinomialDE(options=options)
-    given = {**THREE_AGAINST_THREE, "genes": 5, "nuisance_design": [[1.0], [0.0], [0.0], [1.0], [0.0], [0.0]]}
+    given = {**model.SCENARIO, "genes": 5, "nuisance_design": [[1.0], [0.0], [0.0], [1.0], [0.0], [0.0]]}
     rng = np.random.default_rng(5)
     truth, data = model.simulate(given, rng)
     full = model.complete(data)
@@ -141,17 +141,17 @@ def test_de_log_lik_is_that_of_the_model(options: dict[str, str]) -> None:
 
 
 def test_de_decisions_of_prior_draws_are_calibrated() -> None:
-    """A gene whose counts say nothing: prior draws are its posterior, so stated rates must be realised. 2000 truths."""
+    """A gene whose counts say nothing: prior draws are its posterior, so stated rates must be realised. 1000 truths."""
     model, study = NegativeBinomialDE(), {"design": [[0.0], [1.0]], "genes": 1}
     rng = np.random.default_rng(6)
-    pool = [model.simulate(study, rng)[0] for _ in range(5000)]
-    draws = {k: np.stack([np.asarray(p[k]) for p in pool[2000:]]) for k in pool[0]}
+    pool = [model.simulate(study, rng)[0] for _ in range(3000)]
+    draws = {k: np.stack([np.asarray(p[k]) for p in pool[1000:]]) for k in pool[0]}
     draws["alpha"] = draws["alpha"] - 60.0  # a count of zero is then certain
     data = {"design": study["design"], "count": np.zeros((2, 1), dtype=int)}
-    made = [decide(model, truth, draws, data) for truth in pool[:2000]]
+    made = [decide(model, truth, draws, data) for truth in pool[:1000]]
     found = decision_report({k: np.array([m[k] for m in made]) for k in made[0]})
     assert found.ok
-    assert {b.n for b in found.lfdr} == {0, 2000}
+    assert {b.n for b in found.lfdr} == {0, 1000}
     wrong = decision_report({k: np.array([m[k] for m in made]) * (0.7 if k == "lfdr" else 1.0) for k in made[0]})
     assert not wrong.ok
 
