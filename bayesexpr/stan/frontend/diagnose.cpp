@@ -13,9 +13,10 @@ namespace {
 
 // Below 0.3 the energy is explored too slowly (Betancourt 2016, arXiv:1604.00695).
 const double least_ebfmi = 0.3;
-// Thresholds of Vehtari et al. (2021), doi:10.1214/20-BA1221.
+// Vehtari et al. (2021), doi:10.1214/20-BA1221.
 const double largest_rhat = 1.01;
-const double least_ess_per_chain = 100;
+// Gelman et al. (2013), Bayesian Data Analysis, section 11.5: five per half chain.
+const double least_ess_per_chain = 10;
 
 const char* usage = "Check one or more Stan CSV files from a sampler run.\nExample: diagnose model_chain_1.csv\n";
 

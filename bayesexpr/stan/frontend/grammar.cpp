@@ -160,7 +160,8 @@ argument grammar(unsigned seed, int threads) {
               integer("sig_figs", "Significant digits of the output", 8, digits),
               text("profile_file", "File of profiling information", "profile.csv"),
               flag("save_cmdstan_config", "Write the configuration to <output file>_config.json", false),
-              extension(flag("binary", "Model columns to <output file>.draws as float32, names to .names", false))}),
+              extension(flag("binary", "Model columns to <output file>.draws as float32, names to .names", false)),
+              extension(flag("status_columns", "Columns converged__ of optimize and path__ of pathfinder", false))}),
        integer("num_threads", "Threads; -1 takes all", threads, thread_count)});
 }
 

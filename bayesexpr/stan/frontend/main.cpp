@@ -8,6 +8,10 @@
 //   little-endian float32, and their names, one per line, to <output file>.names (.csv is dropped from the file's
 //   name). Warm-up rows are there with save_warmup=1 only.
 //
+//   output status_columns=1 (method=optimize and pathfinder): the columns converged__ and path__ and optimize's last
+//   comment, which CmdStan writes since 2.38. They are left out otherwise, because cmdstanpy up to 1.2 takes columns
+//   by position and an optimization's last line for its estimate; the console tells how an optimization ended.
+//
 //   Any number of chains runs with engine=static too, one after the other.
 //
 // Exit code: 0; 64 for a mistake on the command line or an unreadable file; 65, 70 or 78 where a service failed, the

@@ -16,6 +16,10 @@ int optimize(session& run) {
   initial_values inits = read_initial_values(run.settings["init"].text, 1, run.id);
   const stan::io::var_context& init = *inits.contexts[0];
   csv_writer out = run.open_csv(run.settings["output"]["file"].text);
+  if (!run.status_columns()) {
+    out.leave_out("converged__");
+    out.drop_messages();
+  }
   stan::callbacks::writer no_init_writer;
   int iterations = run.method["iter"].integer();
   bool save = run.method["save_iterations"].flag();

@@ -17,6 +17,7 @@ int single_path(session& run) {
   bool save = m["save_single_paths"].flag();
   initial_values inits = read_initial_values(run.settings["init"].text, 1, run.id);
   csv_writer out = run.open_csv(file);
+  if (!run.status_columns()) out.leave_out("path__");
   json_file trajectory = run.open_json(save ? with_suffix(file, ".json") : "");
   stan::callbacks::writer no_init_writer;
   return stan::services::pathfinder::pathfinder_lbfgs_single(
@@ -34,6 +35,7 @@ int several_paths(session& run) {
   std::size_t paths = static_cast<std::size_t>(m["num_paths"].integer());
   initial_values inits = read_initial_values(run.settings["init"].text, paths, run.id);
   csv_writer out = run.open_csv(file);
+  if (!run.status_columns()) out.leave_out("path__");
   json_file no_trajectory;
   std::vector<stan::callbacks::writer> no_init_writers(paths);
   std::vector<csv_writer> path_draws;
@@ -41,6 +43,7 @@ int several_paths(session& run) {
   for (std::size_t i = 0; i < paths; ++i) {
     std::string base = with_suffix(file, "_path_" + std::to_string(run.id + i));
     path_draws.push_back(run.open_csv(save ? base + ".csv" : ""));
+    if (!run.status_columns()) path_draws.back().leave_out("path__");
     path_trajectories.push_back(run.open_json(save ? base + ".json" : ""));
   }
   return stan::services::pathfinder::pathfinder_lbfgs_multi(

@@ -31,6 +31,7 @@ struct session {
   std::string header;        // comment lines that open every CSV file
 
   int digits() const { return settings["output"]["sig_figs"].integer(); }
+  bool status_columns() const { return settings["output"]["status_columns"].flag(); }
   // A CSV file that begins with the header; with an empty path a writer that swallows everything.
   csv_writer open_csv(const std::string& path) const;
   // A JSON file; with an empty path a writer that swallows everything.

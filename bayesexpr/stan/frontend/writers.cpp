@@ -1,5 +1,6 @@
 #include "writers.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -53,8 +54,10 @@ void csv_writer::operator()(const std::vector<std::string>& names) {
   }
   started_ = true;
   std::size_t in_csv = draws_ == nullptr ? names.size() : names.size() - model_columns_;
+  left_out_ = static_cast<std::size_t>(std::find(names.begin(), names.end(), left_out_name_) - names.begin());
   row_.clear();
   for (std::size_t i = 0; i < in_csv; ++i) {
+    if (i == left_out_) continue;
     if (i > 0) row_ += ',';
     row_ += names[i];
   }
@@ -71,6 +74,7 @@ void csv_writer::write_row(const double* values, std::size_t size, const char* s
   int digits = static_cast<int>(out_->precision());
   row_.clear();
   for (std::size_t i = 0; i < in_csv; ++i) {
+    if (i == left_out_) continue;
     if (i > 0) row_ += separator;
     append_number(row_, values[i], digits);
   }
@@ -87,11 +91,11 @@ void csv_writer::write_row(const double* values, std::size_t size, const char* s
 void csv_writer::operator()(const std::vector<double>& state) { write_row(state.data(), state.size(), ","); }
 
 void csv_writer::operator()() {
-  if (out_ != nullptr) *out_ << "# \n" << std::flush;
+  if (out_ != nullptr && messages_) *out_ << "# \n" << std::flush;
 }
 
 void csv_writer::operator()(const std::string& message) {
-  if (out_ != nullptr) *out_ << "# " << message << '\n' << std::flush;
+  if (out_ != nullptr && messages_) *out_ << "# " << message << '\n' << std::flush;
 }
 
 // Matrices come with one draw per column; like Stan's own stream writers, they are separated by comma and blank.

@@ -27,6 +27,10 @@ class csv_writer final : public stan::callbacks::writer {
   // after row) and their names, one per line, to `path`.names; the CSV keeps the columns before them.
   void split_model_columns(const std::string& path, std::size_t model_columns);
 
+  // Keep the column of this name, or all messages, out of the file.
+  void leave_out(const std::string& column) { left_out_name_ = column; }
+  void drop_messages() { messages_ = false; }
+
   void operator()(const std::vector<std::string>& names) override;
   void operator()(const std::vector<double>& state) override;
   void operator()() override;
@@ -48,6 +52,9 @@ class csv_writer final : public stan::callbacks::writer {
   std::unique_ptr<output_file> names_;
   std::size_t model_columns_ = 0;
   bool started_ = false;
+  bool messages_ = true;
+  std::string left_out_name_;
+  std::size_t left_out_ = static_cast<std::size_t>(-1);
   std::string row_;
   std::vector<float> model_row_;
 };
