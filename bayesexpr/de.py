@@ -66,6 +66,9 @@ class DESettings:
     seed: int = 1
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
+    def __post_init__(self) -> None:
+        SamplerSettings(**asdict(self))  # checks them before anything is compiled
+
 
 def fit_de(
     data: CountData,

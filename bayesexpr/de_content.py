@@ -50,9 +50,9 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
             "smallest E-BFMI": round(float(np.min(diagnostics["ebfmi"])), 2),
             "draws at the largest tree": diagnostics["saturated"],
             "leapfrog steps per draw": round(diagnostics["leapfrogs_per_draw"], 1),
-            "largest R-hat of a gene": round(diagnostics["max_rhat"], 4),
-            "smallest bulk ESS of a gene": round(diagnostics["min_ess_bulk"]),
-            "smallest tail ESS of a gene": round(diagnostics["min_ess_tail"]),
+            "largest R-hat of a gene": _rounded(diagnostics["max_rhat"], 4),
+            "smallest bulk ESS of a gene": _rounded(diagnostics["min_ess_bulk"]),
+            "smallest tail ESS of a gene": _rounded(diagnostics["min_ess_tail"]),
         },
         hyperparameters=pd.DataFrame.from_dict(diagnostics["hyperparameters"], orient="index"),
         rhat_limit=rhat_limit_curve(record["genes_fitted"], settings["chains"], settings["draws"]),
@@ -73,7 +73,7 @@ def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> Contras
     first = top_genes(table, chosen.called, CURVE_GENES)
     fitted = np.flatnonzero(fit.genes["fitted"].to_numpy())
     places = np.searchsorted(fitted, first.index.to_numpy())
-    largest = float(np.nanmax(np.abs(first["log2FoldChange"]))) if len(first) else 1.0
+    largest = float(first["log2FoldChange"].abs().fillna(0.0).max()) if len(first) else 0.0
     thresholds = np.linspace(0, max(2.0, 1.5 * largest), 60)
     return ContrastContent(
         name=effect.name,
@@ -88,6 +88,11 @@ def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> Contras
         curve=(thresholds, exceedance_curve(fit, effect.contrast, places, thresholds), list(first["gene"])),
         truth=truth,
     )
+
+
+def _rounded(value: float | None, digits: int = 0) -> object:
+    """Round a diagnostic; where no gene has it, as after very few draws, say so."""
+    return "none" if value is None or np.isnan(value) else round(value, digits or None)
 
 
 def _trend(fit: DEFit, normalised: Any) -> tuple[Any, Any] | None:

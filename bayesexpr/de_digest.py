@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,13 +106,19 @@ def digest(
         "leapfrogs_per_draw": float(columns["n_steps"].mean()),
         "step_size": columns["step_size"][:, -1],
         "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
-        "max_rhat": float(np.nanmax(found["rhat"])),
-        "min_ess_bulk": float(np.nanmin(found["ess_bulk"])),
-        "min_ess_tail": float(np.nanmin(found["ess_tail"])),
+        "max_rhat": _extreme(np.max, found["rhat"]),
+        "min_ess_bulk": _extreme(np.min, found["ess_bulk"]),
+        "min_ess_tail": _extreme(np.min, found["ess_tail"]),
         "outlying_counts": _outlying_cells(outlying, tails, full, data),
         "hyperparameters": table.to_dict(orient="index"),
     }
     return genes, diagnostics, verdict
+
+
+def _extreme(function: Callable[..., Any], values: Float) -> float:
+    """Largest or smallest of the values that there are; NaN where there is none."""
+    known = values[~np.isnan(values)]
+    return float(function(known)) if known.size else float("nan")
 
 
 def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any], threads: int) -> Convergence:

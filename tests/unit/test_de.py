@@ -1,0 +1,85 @@
+"""fit_de's own checks, made before anything is compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayesexpr import de as fitting
+from bayesexpr.data.counts import CountData
+from bayesexpr.de import DESettings, fit_de
+from bayesexpr.errors import BayesexprError, InputError, OptionError
+from bayesexpr.models.priors import Exponential, Normal
+
+
+class CompilingError(Exception):
+    """The checks were passed."""
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch) -> CountData:
+    def stop(*_: object) -> None:
+        raise CompilingError
+
+    monkeypatch.setattr(fitting, "_compile", stop)
+    table = pd.DataFrame({"group": ["a", "b"] * 3, "batch": list("xxyyzz")}, index=[f"s{k}" for k in range(6)])
+    counts = np.random.default_rng(1).negative_binomial(5, 0.02, (6, 9))
+    return CountData(counts, tuple(f"g{k}" for k in range(9)), tuple(table.index), table)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"tested": "batch"},
+        {"size_factors": np.arange(1.0, 7.0)},
+        {"size_factors": "tmm"},
+        {"options": {"effects": "normal"}, "prior": {"mu_alpha": Normal(3.0, 1.0)}},
+        {"seed": 5, "cores": 1},
+    ],
+)
+def test_what_is_right_is_compiled(data: CountData, more: dict[str, Any]) -> None:
+    with pytest.raises(CompilingError):
+        fit_de(data, "~ batch + group", **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"tested": "donor"}, "'donor' is not among"),
+        ({"size_factors": np.ones(5)}, "one positive number per sample"),
+        ({"size_factors": np.array([1, 1, 1, 1, 1, 0.0])}, "one positive number per sample"),
+        ({"size_factors": np.array([1, 1, 1, 1, 1, np.nan])}, "one positive number per sample"),
+        ({"size_factors": "rpkm"}, "rpkm"),
+        ({"options": {"spike": "no"}}, "no option 'spike'"),
+        ({"options": {"dispersion": "global", "density": "kernel"}}, "trend only"),
+        ({"prior": {"tau": Exponential(1.0)}}, "tau of negative_binomial_de is a half_normal"),
+        ({"seed": 0}, "seed"),
+        ({"cores": 0}, "cores"),
+    ],
+)
+def test_what_is_wrong_is_not(data: CountData, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fit_de(data, "~ batch + group", **more)
+
+
+def test_genes_must_have_counts_somewhere(data: CountData) -> None:
+    with pytest.raises(BayesexprError):
+        fit_de(data.subset_genes(np.zeros(9, dtype=bool)), "~ group")
+
+
+@pytest.mark.parametrize("wrong", [{"chains": 0}, {"draws": 0}, {"warmup": -1}, {"draws": 2.5}, {"seed": 2**31}])
+def test_settings_are_checked_when_they_are_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        DESettings(**wrong)
+
+
+def test_given_size_factors_are_relative() -> None:
+    """Only their ratios count: the intercepts hold the level."""
+    table = pd.DataFrame({"group": ["a", "b"]}, index=["s0", "s1"])
+    data = CountData(np.array([[1], [2]]), ("g",), ("s0", "s1"), table)
+    assert np.allclose(fitting._factors(data, np.array([2.0, 8.0])), [0.5, 2.0])
+    assert np.allclose(fitting._factors(data, np.array([1.0, 4.0])), [0.5, 2.0])
