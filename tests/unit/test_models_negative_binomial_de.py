@@ -421,3 +421,30 @@ def test_a_prior_that_is_given_is_used() -> None:
     assert math.isclose(difference, expected, rel_tol=1e-9)
     assert changed.stan_data(data)["mu_alpha_mean"] == 8.0
     assert changed.stan_data(data)["weight_concentration"].tolist() == [30.0, 1.0]
+
+
+def test_the_likelihood_of_a_count_is_that_given_the_others_of_its_gene() -> None:
+    """Whole gene minus the gene without that sample, by the log density of studies that lack it."""
+    model, data = NegativeBinomialDE(), study()
+    p, _ = model.simulate({k: v for k, v in data.items() if k != "count"} | {"genes": 7}, np.random.default_rng(32))
+    found = model.log_lik(p, data)
+    full = model.complete(data)
+    assert found.shape == (6, 7)
+
+    def gene(g: int, samples: Any) -> float:
+        eta = p["alpha"][g] + p["log_f"] + full["log_length"][:, g] + full["nuisance_design"] @ p["gamma"][g]
+        phi, each = math.exp(p["log_phi"][g]), []
+        for weight, design in zip(p["weight"], full["component_design"], strict=True):
+            mu = np.exp(eta + design @ p["beta"][g])
+            mass = stats.nbinom.logpmf(full["count"][:, g], phi, phi / (phi + mu))
+            each.append(math.log(weight) + mass[samples].sum())
+        return float(special.logsumexp(each))
+
+    everyone = np.arange(6)
+    for s, g in itertools.product(range(6), range(7)):
+        assert math.isclose(found[s, g], gene(g, everyone) - gene(g, everyone != s), rel_tol=1e-8, abs_tol=1e-8)
+    single = NegativeBinomialDE(options={"effects": "student_t"})  # one component: counts are independent
+    alone = single.log_lik({k: v for k, v in p.items() if k != "weight"}, data)
+    eta = p["alpha"] + p["log_f"][:, None] + full["log_length"] + full["design"] @ p["beta"].T
+    mu, phi = np.exp(eta + full["nuisance_design"] @ p["gamma"].T), np.exp(p["log_phi"])
+    assert np.allclose(alone, stats.nbinom.logpmf(full["count"], phi, phi / (phi + mu)), rtol=1e-8)
