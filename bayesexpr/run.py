@@ -23,7 +23,9 @@ def write_run(target: Path) -> Iterator[Path]:
         `target` holds something that is no run, or its place cannot be written.
     """
     check_replaceable(target)
-    missing = [folder for folder in target.absolute().parents if not folder.exists()]
+    target = target.resolve()  # "." has no name to put a folder beside, and "absent/../mine" is "mine"
+    check_replaceable(target)
+    missing = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))

@@ -278,7 +278,7 @@ def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (folder / "thesis.txt").write_text("years of work")
     file.write_text("a file")
     link.symlink_to(tmp_path / "nowhere")
-    for target in (folder, file, link):
+    for target in (folder, file, link, tmp_path / "absent" / ".." / "mine"):
         with pytest.raises(InputError, match="left as it is"), write_run(target):
             pytest.fail("the block was entered")
     assert (folder / "thesis.txt").read_text() == "years of work"
@@ -288,6 +288,16 @@ def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
     with write_run(tmp_path / "empty") as part:
         (part / RUN_RECORD).touch()
     assert (tmp_path / "empty" / RUN_RECORD).exists()
+
+
+@pytest.mark.parametrize("here", [".", "../here", "new/../../here"])
+def test_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with write_run(Path(here)) as part:
+        (part / RUN_RECORD).write_text("done")
+    assert (tmp_path / "here" / RUN_RECORD).read_text() == "done"
+    assert [f.name for f in tmp_path.iterdir()] == ["here"]
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
