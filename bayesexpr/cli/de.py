@@ -126,12 +126,17 @@ def _read_truth(path: Path | None) -> Any:
     if path is None:
         return None
     try:
-        table = pd.read_csv(path, dtype={"gene": str})
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"the truth {str(path)!r} cannot be read: {error}.") from None
     if not {"gene", "true_log2fc"} <= set(table.columns):
         raise InputError(f"the truth has columns gene and true_log2fc; {str(path)!r} has {list(table.columns)}.")
-    return table
+    values = pd.to_numeric(table["true_log2fc"], errors="coerce")
+    wrong = table[~values.abs().lt(float("inf")) | table["gene"].duplicated()]
+    if len(wrong):
+        gene, value = wrong.iloc[0][["gene", "true_log2fc"]]
+        raise InputError(f"the truth has one finite number per gene; {str(path)!r} has {value!r} for gene {gene!r}.")
+    return table.assign(true_log2fc=values)
 
 
 def _file_name(effect: Effect, number: int) -> str:

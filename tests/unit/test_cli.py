@@ -236,6 +236,15 @@ def test_bad_options(run: Run, tmp_path: Path, more: tuple[str, ...], message: s
     assert_refused(run, tmp_path, (*DE, *more), message)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [("g1,many", "has 'many' for gene 'g1'"), ("g1,", "has ''"), ("g1,inf", "has 'inf'"), ("g1,1\ng1,2", "has '2'")],
+)
+def test_bad_truth(run: Run, tmp_path: Path, rows: str, message: str) -> None:
+    (tmp_path / "truth.csv").write_text(f"gene,true_log2fc\n{rows}\n")
+    assert_refused(run, tmp_path, (*DE, "--truth", "truth.csv"), message)
+
+
 def test_missing_arguments(run: Run, tmp_path: Path) -> None:
     assert_refused(run, tmp_path, ("de", "counts.csv"), "SAMPLES")
     assert_refused(run, tmp_path, DE[:5], "--design")
