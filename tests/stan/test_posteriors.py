@@ -106,4 +106,4 @@ def test_eight_schools_centered(compile_stan: Compile) -> None:
 
 def test_gp_poisson(compile_stan: Compile) -> None:
     exe = compile_stan(GP_POISSON, "gp_poisson")
-    against_reference(exe, GP_DATA, GP_REFERENCE, iter_sampling=1000)
+    against_reference(exe, GP_DATA, GP_REFERENCE, iter_sampling=500)
