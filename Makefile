@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo-run
 STUDY := $(DEMO)/simulated_donors
 
-.PHONY: demo test test-fast test-all lint bundled figures bench clean
+.PHONY: demo test test-fast test-all lint bundled figures bench evidence clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("bayesexpr needs Python 3.11 or newer; PYTHON=python3.12 make ... chooses another" if sys.version_info < (3, 11) else 0)'
@@ -36,6 +36,11 @@ lint: $(VENV)/.installed
 
 bundled: $(VENV)/.installed
 	$(BIN)/python -c 'from pathlib import Path; from bayesexpr.datasets import write_bundled; write_bundled(Path("bayesexpr/bundled"))'
+
+# Calibration records of every program; resumes, and leaves fresh records alone.
+TIER ?= pull_request
+evidence: $(VENV)/.installed
+	$(BIN)/python -m bayesexpr.calibration.evidence --tier $(TIER) --workers 2 --work $(DEMO)/evidence --records calibration/records
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
