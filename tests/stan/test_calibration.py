@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bayesexpr.calibration import FunctionScenario, StanProgramBackend, run_campaign
 from bayesexpr.calibration.campaign import replay
 from bayesexpr.calibration.evidence import is_fresh, main, record_path
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.record import read_record, stale, verdict_of
 from bayesexpr.calibration.verdict import FAIL, INCONCLUSIVE, PASS
-
 from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.settings import SamplerSettings
 from bayesexpr.stan.toolchain import Toolchain

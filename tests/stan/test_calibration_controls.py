@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.calibration.control_program import ControlBackend
 from bayesexpr.calibration.controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
 from bayesexpr.calibration.mutation import mutation_score
 from bayesexpr.calibration.verdict import FAIL, PASS
-
 from bayesexpr.stan.settings import SamplerSettings
 from bayesexpr.stan.toolchain import Toolchain
 

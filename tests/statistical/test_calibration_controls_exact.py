@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.calibration.controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
 from bayesexpr.calibration.mutation import mutation_score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.severity import alarms, planted_ranks
 
 SIZES = (50, 100, 200, 500, 1000, 2000)

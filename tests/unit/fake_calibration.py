@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bayesexpr.calibration.backend import Posterior
 from bayesexpr.calibration.scenarios import FunctionScenario
-
 from bayesexpr.errors import InputError, SamplingError
 
 SIZE = 5

@@ -14,13 +14,13 @@ from pathlib import Path
 import fake_calibration as fake
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.backend import FunctionBackend
 from bayesexpr.calibration.campaign import Progress, replay, run_campaign
 from bayesexpr.calibration.result import Campaign
 from bayesexpr.calibration.simulate import DATA, fit_seed, stream
 from bayesexpr.calibration.store import Store
 from bayesexpr.calibration.verdict import FAIL, INCONCLUSIVE, PASS
-
 from bayesexpr.errors import InputError, OptionError
 
 EXACT = FunctionBackend(fake.exact)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.coverage import (
     binomial_pvalues,
     clopper_pearson,
@@ -13,7 +14,6 @@ from bayesexpr.calibration.coverage import (
 )
 from bayesexpr.calibration.sharpness import data_ignored, sharpness
 from bayesexpr.calibration.table import RankTable
-
 from bayesexpr.errors import InputError
 
 

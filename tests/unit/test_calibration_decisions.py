@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from bayesexpr.calibration.decisions import decision_report, lfsr, rate_bins, realised_rates, top_coverage
 from scipy.special import ndtr
 
+from bayesexpr.calibration.decisions import decision_report, lfsr, rate_bins, realised_rates, top_coverage
 from bayesexpr.errors import InputError
 from bayesexpr.posterior.decisions import svalue
 

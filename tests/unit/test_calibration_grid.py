@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bayesexpr.calibration.controls import TwoGroupScenario
-from bayesexpr.calibration.grid import TwoGroups, laplace, solve
 from scipy.special import logsumexp
 
+from bayesexpr.calibration.controls import TwoGroupScenario
+from bayesexpr.calibration.grid import TwoGroups, laplace, solve
 from bayesexpr.distributions import nb2_logpmf
 
 RIGHT = TwoGroups()

@@ -6,6 +6,7 @@ import fake_calibration as fake
 import matplotlib
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.backend import FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.calibration.plots import plot_coverage, plot_ecdf, plot_estimates, plot_ranks

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-import bayesexpr.calibration as calibration
 import pytest
+
+import bayesexpr.calibration as calibration
 
 
 def test_every_public_name_can_be_had() -> None:

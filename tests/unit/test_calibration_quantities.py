@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bayesexpr.calibration import sbc
 from bayesexpr.calibration.de_scenario import DEQuantities, decide
 from bayesexpr.calibration.decisions import decision_report
@@ -22,7 +23,6 @@ from bayesexpr.calibration.quantities import (
 )
 from bayesexpr.calibration.scenarios import FunctionScenario, ModelScenario, Plausible, digest_of
 from bayesexpr.calibration.verdict import PASS
-
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models import registry
 from bayesexpr.models.base import Model

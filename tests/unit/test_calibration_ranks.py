@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
+
 from bayesexpr.calibration.ranks import rank_among, rank_quantities, thin
 from bayesexpr.calibration.severity import alarms
 from bayesexpr.calibration.uniformity import uniformity_test
-from scipy.signal import lfilter
-
 from bayesexpr.errors import InputError, SamplingError
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import fake_calibration as fake
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.backend import ExactBackend, FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.calibration.evidence import record_path
@@ -16,7 +17,6 @@ from bayesexpr.calibration.record import FOLDER, make_record, read_record, stale
 from bayesexpr.calibration.result import Campaign
 from bayesexpr.calibration.scenarios import ModelScenario
 from bayesexpr.calibration.verdict import PASS
-
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 from bayesexpr.models.priors import Dirichlet

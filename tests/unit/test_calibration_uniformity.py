@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from bayesexpr.calibration import chain_ranks
 from bayesexpr.calibration.chain_ranks import chain_test, chain_threshold
 from bayesexpr.calibration.uniformity import (
@@ -20,8 +22,6 @@ from bayesexpr.calibration.uniformity import (
     gamma_threshold,
     uniformity_test,
 )
-from scipy import stats
-
 from bayesexpr.errors import InputError
 
 PUBLISHED = Path(__file__).parents[1] / "golden" / "ecdf_gamma_published.csv"

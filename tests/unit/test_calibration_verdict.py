@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from bayesexpr.calibration.severity import planted_ranks, power, severity
 from bayesexpr.calibration.table import RankTable
 from bayesexpr.calibration.verdict import FAIL, INCONCLUSIVE, PASS, holm, judge, kind_of_alarm
-
 from bayesexpr.errors import InputError
 
 L = 99
