@@ -20,8 +20,10 @@ demo: $(VENV)/.installed
 		--design '~ donor + treatment' --contrast treatment,treated,untreated --truth $(STUDY)/truth.csv.gz
 	@echo $(CURDIR)/$(DEMO)/run/report.html
 
+# Most of the time of the tests with Stan goes into compiling programs: two files at a time use two cores.
 test: $(VENV)/.installed lint
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest tests/unit -m 'not slow'
+	$(BIN)/pytest tests/stan tests/statistical -m 'not slow' -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed
 	$(BIN)/pytest tests/unit -m 'not slow'
