@@ -30,4 +30,4 @@ def test_recovery_of_100_genes_in_7_samples(toolchain: Toolchain) -> None:
     effect = found.draws("beta").mean(axis=0)[:, 0]
     assert np.polyfit(truth["beta"][:, 0], effect, 1)[0] == pytest.approx(1.0, abs=0.25)
     with pytest.raises(InputError, match="fit_de"):
-        found.add("log_likelihood")
+        found.add("posterior_predictive")
