@@ -83,3 +83,9 @@ def test_given_size_factors_are_relative() -> None:
     data = CountData(np.array([[1], [2]]), ("g",), ("s0", "s1"), table)
     assert np.allclose(fitting._factors(data, np.array([2.0, 8.0])), [0.5, 2.0])
     assert np.allclose(fitting._factors(data, np.array([1.0, 4.0])), [0.5, 2.0])
+
+
+def test_studies_of_many_genes_keep_every_other_iteration() -> None:
+    assert [DESettings().thin_for(genes) for genes in (2_000, 10_000, 10_001)] == [1, 1, 2]
+    assert DESettings(thin=1).thin_for(30_000) == 1
+    assert DESettings(thin=3).thin_for(100) == 3
