@@ -43,9 +43,9 @@ MAX_TREEDEPTH = 8
 """Trajectories that mix take 31 or 63 steps; the bound keeps the adaptation from taking 1,023."""
 
 MANY_GENES = 10_000
-"""Above it two iterations are made for each draw kept: what all genes share (the slab's mean and scale, the weights) moves
-with the doubtful genes' choice between changed and unchanged, no faster than 6 to 10 % of the iterations are worth, while
-trajectories are long and the posterior of tens of thousands of genes is large enough on disk already."""
+"""Above it two iterations are made for each draw kept. What all genes share (the slab's mean and scale, the weights)
+waits for the doubtful genes to change their minds, so that an iteration is worth 6 to 10 % of an independent draw; and
+the posterior of tens of thousands of genes is large enough on disk already."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -78,7 +78,7 @@ class DESettings:
         SamplerSettings(**{**asdict(self), "thin": self.thin_for(1)})  # checks them before anything is compiled
 
     def thin_for(self, genes: int) -> int:
-        """Iterations for each draw kept, for a fit of so many genes."""
+        """Return the iterations for each draw kept, for a fit of so many genes."""
         return self.thin if self.thin is not None else 2 if genes > MANY_GENES else 1
 
 
