@@ -10,34 +10,7 @@
 #include <vector>
 
 #include "negative_binomial_de_block.hpp"
-
-namespace {
-
-/** The first `live` lanes from p, which holds no more; zero in the others. */
-BX_INLINE Vec load_some(const double* p, std::size_t live) {
-  if (live == kLanes) return load(p);
-  double lane[kLanes] = {};
-  std::memcpy(lane, p, live * sizeof(double));
-  return load(lane);
-}
-
-BX_INLINE void store_some(double* p, Vec v, std::size_t live) {
-  if (live == kLanes) {
-    store(p, v);
-  } else {
-    double lane[kLanes];
-    store(lane, v);
-    std::memcpy(p, lane, live * sizeof(double));
-  }
-}
-
-BX_INLINE Vec ones(std::size_t live) {
-  double one[kLanes] = {};
-  for (std::size_t i = 0; i < live; ++i) one[i] = 1.0;
-  return load(one);
-}
-
-}  // namespace
+#include "negative_binomial_de_moves.hpp"
 
 extern "C" {
 
@@ -188,6 +161,17 @@ void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const do
         for (std::size_t i = 0; i < live; ++i) result[(at + i) * a.C + c] = lane[i];
       }
     }
+  }
+}
+
+void bx_nbde_gene_moves(const bx_nbde_data* data, const bx_nbde_map* map, const bx_nbde_hyper* hyper, int64_t leaps,
+                        const bx_nbde_noise* noise, double* z, double* acceptance) {
+  Walker walker(*data, *map, *hyper);
+  for (std::size_t b = 0; b < data->blocks; ++b) {
+    walker.enter(b, z);
+    walker.trajectory(leaps, noise->step, noise->momentum, noise->log_uniform, acceptance);
+    walker.refresh(noise->effect, noise->log_uniform + data->G, acceptance + data->G);
+    walker.leave(z);
   }
 }
 

@@ -78,6 +78,21 @@ BX_EXPORT void bx_nbde_gene_terms(const bx_nbde_data* data, const double* psi, c
 BX_EXPORT void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const double* alpha, const double* log_phi,
                                          const double* effect, const double* nuisance, const double* log_f, double* result);
 
+/* What a move of the genes needs beside the state. step [G]; momentum [P, G], standard normal; log_uniform [2, G], logarithms of
+   uniform numbers; effect [K, G], drawn from the slab's prior. All coordinate-major. */
+typedef struct bx_nbde_noise {
+  const double* step;
+  const double* momentum;
+  const double* log_uniform;
+  const double* effect;
+} bx_nbde_noise;
+
+/* Markov moves of every gene given the hyperparameters, which leave the density of bx_nbde_genes as it is: see
+   negative_binomial_de_moves.hpp. z: G x P, column-major, replaced. acceptance [2, G]: probability of the trajectory, and 1 or 0
+   for the effect drawn anew. */
+BX_EXPORT void bx_nbde_gene_moves(const bx_nbde_data* data, const bx_nbde_map* map, const bx_nbde_hyper* hyper, int64_t leaps,
+                                  const bx_nbde_noise* noise, double* z, double* acceptance);
+
 #ifdef __cplusplus
 }
 #endif

@@ -133,6 +133,31 @@ BX_INLINE void store(double* p, Vec v) {
   std::memcpy(p + kWidth, &v.b, sizeof v.b);
 }
 
+/** The first `live` lanes from p, which holds no more; zero in the others. */
+BX_INLINE Vec load_some(const double* p, std::size_t live) {
+  if (live == kLanes) return load(p);
+  double lane[kLanes] = {};
+  std::memcpy(lane, p, live * sizeof(double));
+  return load(lane);
+}
+
+BX_INLINE void store_some(double* p, Vec v, std::size_t live) {
+  if (live == kLanes) {
+    store(p, v);
+  } else {
+    double lane[kLanes];
+    store(lane, v);
+    std::memcpy(p, lane, live * sizeof(double));
+  }
+}
+
+/** One in the first `live` lanes, zero in the others. */
+BX_INLINE Vec ones(std::size_t live) {
+  double one[kLanes] = {};
+  for (std::size_t i = 0; i < live; ++i) one[i] = 1.0;
+  return load(one);
+}
+
 BX_INLINE double sum(Vec v) {
   const Native half = v.a + v.b;
   double total = 0;
@@ -142,6 +167,8 @@ BX_INLINE double sum(Vec v) {
 
 BX_INLINE Vec larger(Vec x, Vec y) { return {x.a > y.a ? x.a : y.a, x.b > y.b ? x.b : y.b}; }
 BX_INLINE Vec smaller(Vec x, Vec y) { return {x.a < y.a ? x.a : y.a, x.b < y.b ? x.b : y.b}; }
+/** yes where x < y, else no: also where one of them is not a number. */
+BX_INLINE Vec where_less(Vec x, Vec y, Vec yes, Vec no) { return {x.a < y.a ? yes.a : no.a, x.b < y.b ? yes.b : no.b}; }
 BX_INLINE Vec clamp(Vec x, double low, double high) { return smaller(larger(x, splat(low)), splat(high)); }
 
 BX_INLINE Vec exponential(Vec x) { return {exponential(x.a), exponential(x.b)}; }
