@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesexpr.models.base import Model
 
-from .scenarios import digest_of
+from .digests import digest_of, methods
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class Backend(Protocol):
     def digest(self) -> str:
         """SHA-256 (hex) of program and settings."""
 
+    def versions(self) -> dict[str, str]:
+        """Versions of what it fits with, once prepared."""
+
 
 @dataclass(frozen=True)
 class ExactBackend:
@@ -83,7 +86,11 @@ class ExactBackend:
     def digest(self) -> str:
         """Digest of the closed form and the number of draws."""
         priors = {name: str(self.model.prior(name)) for name in self.model.PRIORS}
-        return digest_of(type(self.model), dict(self.model.options), priors, self.draws)
+        return digest_of(*methods(type(self.model), "exact"), dict(self.model.options), priors, self.draws)
+
+    def versions(self) -> dict[str, str]:
+        """Return nothing: NumPy draws."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -121,3 +128,7 @@ class FunctionBackend:
     def digest(self) -> str:
         """Digest of the function's code, or of what a callable object says of itself."""
         return digest_of(self.sample, self.chains)
+
+    def versions(self) -> dict[str, str]:
+        """Return nothing: what the function uses is not known."""
+        return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -16,6 +17,7 @@ import numpy as np
 from bayesexpr.errors import OptionError
 
 from .backend import Backend
+from .cluster import run_on_cluster
 from .pool import run_here, run_in_pool, run_on
 from .result import Campaign
 from .scenarios import Scenario
@@ -25,6 +27,8 @@ from .table import RankTable
 from .verdict import judge
 
 DRAWS_RANKED = 99
+_Run = Callable[[list[tuple[int, int]]], Iterator[dict[str, Any]]]
+_VERSIONS = {name: metadata.version(name) for name in ("bayesexpr", "numpy", "scipy")}
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def run_campaign(
     folder: str | os.PathLike[str] | None = None,
     workers: int = 1,
     executor: Executor | None = None,
+    scheduler: str | None = None,
     replicate: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Campaign:
@@ -90,6 +95,8 @@ def run_campaign(
         Processes on this machine. What they are given must be picklable.
     executor
         Where to run instead of on this machine: any ``concurrent.futures`` executor, with `workers` at once.
+    scheduler
+        Address of a Dask scheduler whose workers run the simulations.
     replicate
         Whether an alarm is repeated on fresh seeds.
     progress
@@ -108,12 +115,12 @@ def run_campaign(
     """
     _check(simulations=simulations, L=L, workers=workers)
     ready = backend.prepare()
-    simulator = Simulator(scenario, ready, seed, L)
-    identity = identify(scenario, backend, simulations=simulations, seed=seed, L=L)
+    identity = identify(scenario, ready, simulations=simulations, seed=seed, L=L)
+    run = _runner(scenario, backend, ready, identity, workers, executor, scheduler)
     store = Store(folder, identity) if folder is not None else None
 
     def stage(number: int) -> dict[int, dict[str, Any]]:
-        return _collect(simulator, store, number, simulations, workers, executor, progress)
+        return _collect(run, store, number, simulations, progress)
 
     rows = stage(0)
     table = assemble(rows, simulations, L)
@@ -151,7 +158,7 @@ def identify(scenario: Scenario, backend: Backend, *, simulations: int, seed: in
         "simulations": simulations,
         "seed": seed,
         "L": L,
-        "versions": {"numpy": np.__version__, "bayesexpr": metadata.version("bayesexpr")},
+        "versions": {"python": platform.python_version(), **_VERSIONS, **backend.versions()},
         "machine": platform.machine(),
     }
 
@@ -192,12 +199,10 @@ def gather_decisions(rows: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _collect(
-    simulator: Simulator,
+    run: _Run,
     store: Store | None,
     stage: int,
     simulations: int,
-    workers: int,
-    executor: Executor | None,
     progress: Callable[[Progress], None] | None,
 ) -> dict[int, dict[str, Any]]:
     rows = {}
@@ -207,7 +212,7 @@ def _collect(
     missing = [(stage, i) for i in range(simulations) if i not in rows]
     start, before = time.monotonic(), len(rows)
     failed = sum("reason" in row for row in rows.values())
-    for row in _run(simulator, missing, workers, executor):
+    for row in run(missing):
         if store is not None:
             store.write(row)
         rows[row["index"]] = row
@@ -219,14 +224,28 @@ def _collect(
     return rows
 
 
-def _run(
-    simulator: Simulator, tasks: list[tuple[int, int]], workers: int, executor: Executor | None
-) -> Iterator[dict[str, Any]]:
-    if executor is not None:
-        return run_on(executor, simulator, tasks, workers)
-    if workers == 1 or len(tasks) < 2:
-        return run_here(simulator, tasks)
-    return run_in_pool(simulator, tasks, workers)
+def _runner(
+    scenario: Scenario,
+    backend: Backend,
+    ready: Backend,
+    identity: dict[str, Any],
+    workers: int,
+    executor: Executor | None,
+    scheduler: str | None,
+) -> _Run:
+    """Where simulations run: a cluster, an executor, this process, or a pool of its own."""
+    given, prepared = (Simulator(scenario, each, identity["seed"], identity["L"]) for each in (backend, ready))
+
+    def run(tasks: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+        if not tasks:
+            return iter(())
+        if scheduler is not None:
+            return run_on_cluster(scheduler, given, tasks, json.dumps(identity, sort_keys=True))
+        if executor is not None:
+            return run_on(executor, prepared, tasks, workers)
+        return run_here(prepared, tasks) if workers == 1 or len(tasks) < 2 else run_in_pool(prepared, tasks, workers)
+
+    return run
 
 
 def _check(**values: int) -> None:

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayesexpr.errors import SamplingError
-from bayesexpr.stan.compiler import compile_program
-from bayesexpr.stan.methods import run_method
 from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.settings import SamplerSettings
-from bayesexpr.stan.toolchain import ensure
 
 from .backend import Posterior
+from .compiled import Compiled, compiled, run
 from .controls import NO_BUG, Bug, offsets_of, spoil
-from .scenarios import digest_of
+from .digests import digest_of, methods, program_digest
 
 PROGRAM = StanProgram(
     name="two_groups",
@@ -76,13 +72,13 @@ class ControlBackend:
     ----------
     settings
         Of NUTS; the seed is that of the simulation.
-    executable
+    compiled
         Found by :meth:`prepare`.
     """
 
     bug: Bug = NO_BUG
     settings: SamplerSettings = SETTINGS
-    executable: Path | None = None
+    compiled: Compiled | None = None
 
     @property
     def name(self) -> str:
@@ -91,16 +87,12 @@ class ControlBackend:
 
     def prepare(self) -> ControlBackend:
         """Compile the program, unless that was done."""
-        return self if self.executable is not None else replace(self, executable=compile_program(PROGRAM, ensure()))
+        return self if self.compiled is not None else replace(self, compiled=compiled(PROGRAM))
 
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         """Draw from the posterior that the bug leads to."""
-        if self.executable is None:
-            raise SamplingError("the program is not compiled: call prepare() and fit with what it returns.")
         method = _METHODS.get(str(self.bug.draws), "nuts")
-        found = run_method(
-            self.executable, method, stan_data(self.bug, data), replace(self.settings, seed=seed, cores=1)
-        )
+        found = run(self.compiled, method, stan_data(self.bug, data), self.settings, seed)
         values = np.stack([found.variables[k] for k in ("alpha", "beta", "log_phi")], axis=-1)
         chains, draws, genes, _ = values.shape
         spoilt = spoil(values.reshape(chains * draws, genes, 3), self.bug, np.random.default_rng(seed))
@@ -112,7 +104,12 @@ class ControlBackend:
 
     def digest(self) -> str:
         """Digest of program, settings and bug."""
-        return digest_of(PROGRAM.digest, asdict(self.settings), repr(self.bug), type(self))
+        code = methods(type(self), "fit")
+        return digest_of(program_digest(PROGRAM), *code, asdict(self.settings), repr(self.bug))
+
+    def versions(self) -> dict[str, str]:
+        """Versions of Stan and of the compiler."""
+        return {} if self.compiled is None else self.compiled.versions()
 
 
 def stan_data(bug: Bug, data: Mapping[str, Any]) -> dict[str, Any]:

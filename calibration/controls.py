@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from bayesexpr import distributions
 from bayesexpr.distributions import nb2_logpmf, nb2_rng
 
 from . import grid
 from .backend import Posterior
+from .digests import digest_of, methods
 from .grid import TwoGroups, laplace, solve
 from .quantities import Quantity
 from .ranks import Floats
-from .scenarios import digest_of
 
 _RIGHT = TwoGroups()
 _SIGN = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0])
@@ -145,7 +144,7 @@ class TwoGroupScenario:
 
     def digest(self) -> str:
         """Digest of simulator and densities."""
-        return digest_of(type(self), distributions, [self.genes, self.offset_sd])
+        return digest_of(*methods(type(self), "simulate", "measure"), [self.genes, self.offset_sd])
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,11 @@ class GridBackend:
 
     def digest(self) -> str:
         """Digest of the grid and the bug."""
-        return digest_of(grid, type(self), repr(self.bug), self.size)
+        return digest_of(*methods(type(self), "fit"), repr(self.bug), self.size)
+
+    def versions(self) -> dict[str, str]:
+        """Return nothing: NumPy draws."""
+        return {}
 
 
 def offsets_of(bug: Bug, given: Floats) -> Floats:

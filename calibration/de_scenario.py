@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,22 @@ import numpy as np
 from scipy import special
 
 from bayesexpr.distributions import log_rising_factorial
-from bayesexpr.empirical_bayes import whitening
 from bayesexpr.empirical_bayes.whitening import starting_points, warm_start
-from bayesexpr.errors import SamplingError
 from bayesexpr.models import de_layout
 from bayesexpr.models.base import Model
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.posterior.de_draws import ChainArrays, component_probability
 from bayesexpr.posterior.effects import ROPE, summarise
-from bayesexpr.stan.compiler import compile_program
 from bayesexpr.stan.output import read_chains
 from bayesexpr.stan.program import render
 from bayesexpr.stan.sampling import run_nuts
 from bayesexpr.stan.settings import SamplerSettings
-from bayesexpr.stan.toolchain import ensure
 
 from .backend import Posterior
+from .compiled import Compiled, compiled, ready
+from .digests import digest_of, methods, program_digest
 from .quantities import Quantity, effects_along_data, elements
 from .ranks import Floats
-from .scenarios import digest_of
 
 _HYPER = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "weight", "tau", "log_f")
 SETTINGS = SamplerSettings(chains=1, warmup=300, draws=800, step_size=0.2)
@@ -118,14 +115,13 @@ class DEBackend:
     ----------
     settings
         Of NUTS; the seed is that of the simulation.
-    executable, binary
+    compiled
         Found by :meth:`prepare`.
     """
 
     model: NegativeBinomialDE
     settings: SamplerSettings = SETTINGS
-    executable: Path | None = None
-    binary: bool = field(default=False)
+    compiled: Compiled | None = None
 
     @property
     def name(self) -> str:
@@ -134,26 +130,23 @@ class DEBackend:
 
     def prepare(self) -> DEBackend:
         """Compile the program, unless that was done."""
-        if self.executable is not None:
+        if self.compiled is not None:
             return self
-        toolchain = ensure()
-        executable = compile_program(render(self.model.NAME, self.model.options), toolchain)
-        return replace(self, executable=executable, binary=toolchain.binary_output)
+        return replace(self, compiled=compiled(render(self.model.NAME, self.model.options)))
 
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         """Run NUTS on one study."""
-        if self.executable is None:
-            raise SamplingError("the program is not compiled: call prepare() and fit with what it returns.")
+        program = ready(self.compiled)
         full = self.model.complete(data)
         warm = warm_start(self.model, full, np.random.default_rng([seed, 1]))
         with tempfile.TemporaryDirectory(prefix="bayesexpr-") as folder:
             files = run_nuts(
-                self.executable,
+                program.path,
                 self.model.stan_data(data, whitening=warm.whitening),
                 replace(self.settings, seed=seed, cores=1),
                 output_dir=Path(folder),
                 inits=starting_points(warm, self.settings.chains, np.random.default_rng([seed, 2])),
-                binary=self.binary,
+                binary=program.binary,
             )
             chains = read_chains(files)
             draws = self._parameters(chains[0].names, [c.draws for c in chains], warm.whitening, full)
@@ -183,10 +176,18 @@ class DEBackend:
         }
 
     def digest(self) -> str:
-        """Digest of program, settings, and the maps between the sampler's coordinates and parameters."""
-        program = render(self.model.NAME, self.model.options).digest
+        """Digest of program, settings, and the maps between the sampler's coordinates and parameters.
+
+        Where a chain starts, and the linear map that whitens its coordinates, do not change the posterior.
+        """
+        program = program_digest(render(self.model.NAME, self.model.options))
         priors = {name: str(self.model.prior(name)) for name in self.model.PRIORS}
-        return digest_of(program, de_layout, whitening, priors, asdict(self.settings))
+        between = methods(type(self.model), "stan_data", "layout")
+        return digest_of(program, *between, type(self)._parameters, de_layout, priors, asdict(self.settings))
+
+    def versions(self) -> dict[str, str]:
+        """Versions of Stan and of the compiler."""
+        return {} if self.compiled is None else self.compiled.versions()
 
 
 def _likelihoods(p: Mapping[str, Floats], full: Mapping[str, Any]) -> tuple[Floats, Floats, Floats | None]:

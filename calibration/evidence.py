@@ -1,7 +1,8 @@
 """The evidence of the package: one campaign for every program, at the tier asked for.
 
-``python -m bayesexpr.calibration.evidence --tier pull_request`` makes the records anew, those that are stale or all of
-them with ``--all``; the programs can be named. It stops at any moment and goes on where it was.
+``python -m bayesexpr.calibration.evidence`` makes the records anew that are stale or missing, each at the size that is
+committed (`recorded_size`); ``--tier`` asks for another size, ``--all`` for all of them, and programs can be named. It
+stops at any moment and goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +23,22 @@ from .record import FOLDER, read_record, stale, write_record
 
 TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
+FAST = frozenset(
+    {
+        "beta_binomial",
+        "gamma_poisson",
+        "dirichlet_multinomial",
+        "coverage_decay",
+        "adaptive_shrinkage",
+        "gaussian_linear",
+    }
+)
+"""Programs whose fits take a fraction of a second: their committed records are of the release tier."""
+
+
+def recorded_size(program: str) -> int:
+    """Return how many simulations a program's committed record has, at least."""
+    return TIERS["release" if program in FAST else "pull_request"]
 
 
 def is_fresh(path: Path, program: str, simulations: int) -> bool:
@@ -44,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make records; returns 1 if one does not pass."""
     parser = argparse.ArgumentParser(prog="bayesexpr.calibration.evidence", description="Make the calibration records.")
     parser.add_argument("programs", nargs="*", help="programs; all unless named")
-    parser.add_argument("--tier", choices=list(TIERS), default="pull_request")
+    parser.add_argument(
+        "--tier", choices=list(TIERS), help="size of the campaigns; that which is committed unless given"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("evidence"), help="folder of the campaigns")
     parser.add_argument("--records", type=Path, default=FOLDER, help="folder of the records")
@@ -52,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     worst = 0
     for program in chosen.programs or registry.names():
-        if not chosen.all and is_fresh(record_path(program, chosen.records), program, TIERS[chosen.tier]):
+        size = TIERS[chosen.tier] if chosen.tier else recorded_size(program)
+        if not chosen.all and is_fresh(record_path(program, chosen.records), program, size):
             print(f"{program}: fresh", file=sys.stderr)
             continue
         start = time.monotonic()
@@ -60,9 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         campaign = run_campaign(
             what,
             how,
-            simulations=TIERS[chosen.tier],
+            simulations=size,
             seed=SEED,
-            folder=chosen.work / f"{what.name}-{how.name}-{how.digest()[:12]}-{what.digest()[:12]}",
+            folder=chosen.work / f"{what.name}-{how.name}-{size}-{how.digest()[:12]}-{what.digest()[:12]}",
             workers=chosen.workers,
             progress=_tell,
         )

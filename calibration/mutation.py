@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .backend import Backend
 from .campaign import run_campaign
 from .controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
+from .scenarios import Scenario
 from .verdict import FAIL
 
 
@@ -31,6 +33,9 @@ class Caught:
     quantity: str
     kind: str
     adjusted: float
+
+    def __str__(self) -> str:
+        return f"{self.bug}, {self.simulations}: {self.status} {self.quantity} {self.kind}".rstrip()
 
     @property
     def caught(self) -> bool:
@@ -84,18 +89,35 @@ def mutation_score(
     scenario = TwoGroupScenario(genes, offset_sd)
 
     def outcome(bug: Bug) -> Caught:
-        verdict = run_campaign(scenario, fitted_by(bug), simulations=simulations, seed=seed, workers=workers).verdict
-        strongest = min(verdict.alarms, key=lambda q: q.adjusted, default=None)
-        found = Caught(
-            bug=bug.name,
-            simulations=simulations,
-            status=verdict.status,
-            quantity=strongest.name if strongest else "",
-            kind=strongest.kind if strongest else "",
-            adjusted=strongest.adjusted if strongest else 1.0,
+        found = outcome_of(
+            bug.name, scenario, fitted_by(bug), simulations=simulations, seed=seed, workers=workers, folder=None
         )
         if progress is not None:
-            progress(f"{bug.name}: {found.status} {found.quantity} {found.kind}".rstrip())
+            progress(str(found))
         return found
 
     return MutationScore(tuple(outcome(bug) for bug in bugs), outcome(NO_BUG))
+
+
+def outcome_of(
+    bug: str,
+    scenario: Scenario,
+    backend: Backend,
+    *,
+    simulations: int,
+    seed: int,
+    workers: int,
+    folder: Path | None,
+) -> Caught:
+    """Run one campaign against a backend with a planted error and say what it found."""
+    campaign = run_campaign(scenario, backend, simulations=simulations, seed=seed, workers=workers, folder=folder)
+    verdict = campaign.verdict
+    strongest = min(verdict.alarms, key=lambda q: q.adjusted, default=None)
+    return Caught(
+        bug=bug,
+        simulations=simulations,
+        status=verdict.status,
+        quantity=strongest.name if strongest else "",
+        kind=strongest.kind if strongest else "",
+        adjusted=strongest.adjusted if strongest else 1.0,
+    )

@@ -23,7 +23,7 @@ from bayesexpr.errors import SamplingError
 from .simulation import Simulator
 
 DEATHS = 3
-_IN_FLIGHT = 2  # for each worker: one that runs and one that waits
+IN_FLIGHT = 2  # for each worker: one that runs and one that waits
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 Row = dict[str, Any]
 Task = tuple[int, int, int]  # stage, index, attempt
@@ -74,7 +74,7 @@ def _drain(
     broken = False
     try:
         while (queue and not broken) or pending:
-            while queue and not broken and len(pending) < _IN_FLIGHT * workers:
+            while queue and not broken and len(pending) < IN_FLIGHT * workers:
                 task = queue.popleft()
                 try:
                     pending[executor.submit(run, *task)] = task

@@ -41,6 +41,7 @@ def sbc(
     folder: str | os.PathLike[str] | None = None,
     workers: int = 1,
     executor: Executor | None = None,
+    scheduler: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Campaign:
     """Check by simulation that a program's posteriors are calibrated.
@@ -63,7 +64,7 @@ def sbc(
         ``nuts``; ``pathfinder``, ``laplace``, ``advi``; or ``exact`` where there is a closed form.
     settings
         Of the sampler.
-    seed, L, folder, workers, executor, progress
+    seed, L, folder, workers, executor, scheduler, progress
         See :func:`~bayesexpr.calibration.campaign.run_campaign`.
 
     Returns
@@ -88,6 +89,7 @@ def sbc(
         folder=folder,
         workers=workers,
         executor=executor,
+        scheduler=scheduler,
         progress=progress,
     )
 

@@ -35,8 +35,12 @@ def make_record(campaign: Campaign) -> dict[str, Any]:
         "ranks": _counts(campaign.table),
         "replication": None if campaign.replication is None else _counts(campaign.replication),
     }
-    record[_OWN] = _digest(record)
-    return record
+    return seal(record)
+
+
+def seal(record: dict[str, Any]) -> dict[str, Any]:
+    """Give a record the digest of its own content, which shows whether it was changed afterwards."""
+    return record | {_OWN: _digest(record)}
 
 
 def write_record(campaign: Campaign, folder: Path = FOLDER) -> Path:

@@ -7,9 +7,7 @@ user's own pair of functions.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesexpr import distributions
 from bayesexpr.errors import InputError
 from bayesexpr.models.base import Model
 
+from .digests import digest_of, methods
 from .quantities import Measure, ModelQuantities, Quantity, elements
 
 Parameters = dict[str, Any]
@@ -130,11 +128,14 @@ class ModelScenario:
         return self.plausible.fault(data[self.model.OUTCOME]) if self.model.OUTCOME == "count" else None
 
     def digest(self) -> str:
-        """Digest of simulator, densities, options, priors and conditions."""
+        """Digest of simulator, test quantities, decisions, options, priors and conditions."""
+        quantities = self.quantities or ModelQuantities(self.model)
         return digest_of(
-            type(self.model),
-            distributions,
-            str(self.quantities),
+            *methods(type(self.model), "simulate", "log_lik"),
+            *sorted({type(self.model.prior(name)) for name in self.model.PRIORS}, key=str),
+            *(part for part in (_code(quantities), self.deciding) if part is not None),
+            str(quantities),
+            sorted(self.model.PARAMETERS),
             {"options": dict(self.model.options), "given": dict(self.given or self.model.SCENARIO)},
             {name: str(self.model.prior(name)) for name in self.model.PRIORS},
         )
@@ -184,21 +185,6 @@ class FunctionScenario:
         return digest_of(self.draw, *self.functions.values(), sorted(self.functions), self.most)
 
 
-def digest_of(*parts: Any) -> str:
-    """SHA-256 (hex) of the source of code and the JSON of anything else."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if inspect.isclass(part) or inspect.isfunction(part) or inspect.ismodule(part) or inspect.ismethod(part):
-            text = inspect.getsource(part)
-        else:
-            text = json.dumps(part, sort_keys=True, default=_plain)
-        digest.update(text.encode() + b"\0")
-    return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    return str(value)
+def _code(callable_: Any) -> Any:
+    """Return a function itself, and the class of an object that is called like one."""
+    return callable_ if inspect.isroutine(callable_) else type(callable_)

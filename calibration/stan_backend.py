@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bayesexpr.errors import SamplingError
 from bayesexpr.models.base import Model
-from bayesexpr.stan.compiler import compile_program
-from bayesexpr.stan.methods import MethodDraws, run_method
+from bayesexpr.stan.methods import MethodDraws
 from bayesexpr.stan.program import StanProgram, render
 from bayesexpr.stan.settings import SamplerSettings
-from bayesexpr.stan.toolchain import ensure
 
 from .backend import Posterior
-from .scenarios import digest_of
+from .compiled import Compiled, compiled, run
+from .digests import digest_of, methods, program_digest
 
 SETTINGS = SamplerSettings(chains=1, warmup=500, draws=1000)
 """Of the many small fits of a campaign: a chain more costs another warm-up, and ranks need few draws."""
@@ -36,14 +33,14 @@ class StanBackend:
         Chains, iterations, adaptation; the seed is that of the simulation.
     method
         ``nuts``, ``pathfinder``, ``laplace`` or ``advi``.
-    executable
+    compiled
         Found by :meth:`prepare`.
     """
 
     model: Model
     settings: SamplerSettings = SETTINGS
     method: str = "nuts"
-    executable: Path | None = None
+    compiled: Compiled | None = None
 
     @property
     def name(self) -> str:
@@ -57,17 +54,22 @@ class StanBackend:
 
     def prepare(self) -> StanBackend:
         """Compile the program, unless that was done."""
-        return replace(self, executable=_compile(self.program)) if self.executable is None else self
+        return replace(self, compiled=compiled(self.program)) if self.compiled is None else self
 
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         """Run the method on one data set."""
-        found = _run(self.executable, self.method, self.model.stan_data(data), self.settings, seed)
+        found = run(self.compiled, self.method, self.model.stan_data(data), self.settings, seed)
         return Posterior(self.model.posterior(found.variables, data), _diagnostics(found, self.settings))
 
     def digest(self) -> str:
         """Digest of program, settings and the map from its draws to parameters."""
         priors = {name: str(self.model.prior(name)) for name in self.model.PRIORS}
-        return digest_of(self.program.digest, type(self.model), priors, asdict(self.settings), self.method)
+        between = methods(type(self.model), "stan_data", "posterior")
+        return digest_of(program_digest(self.program), *between, priors, asdict(self.settings), self.method)
+
+    def versions(self) -> dict[str, str]:
+        """Versions of Stan and of the compiler."""
+        return {} if self.compiled is None else self.compiled.versions()
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class StanProgramBackend:
     keep: tuple[str, ...] = ()
     transform: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
     to_stan: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-    executable: Path | None = field(default=None)
+    compiled: Compiled | None = None
 
     @property
     def name(self) -> str:
@@ -101,12 +103,12 @@ class StanProgramBackend:
 
     def prepare(self) -> StanProgramBackend:
         """Compile the program, unless that was done."""
-        return replace(self, executable=_compile(self.program)) if self.executable is None else self
+        return replace(self, compiled=compiled(self.program)) if self.compiled is None else self
 
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         """Run the method on one data set."""
         given = self.to_stan(data) if self.to_stan is not None else data
-        found = _run(self.executable, self.method, given, self.settings, seed)
+        found = run(self.compiled, self.method, given, self.settings, seed)
         kept = {k: v for k, v in found.variables.items() if not self.keep or k in self.keep}
         draws = self.transform(kept, data) if self.transform is not None else kept
         return Posterior(draws, _diagnostics(found, self.settings))
@@ -114,19 +116,11 @@ class StanProgramBackend:
     def digest(self) -> str:
         """Digest of program and settings."""
         functions = [f for f in (self.transform, self.to_stan) if f is not None]
-        return digest_of(self.program.digest, *functions, asdict(self.settings), self.method, self.keep)
+        return digest_of(program_digest(self.program), *functions, asdict(self.settings), self.method, self.keep)
 
-
-def _compile(program: StanProgram) -> Path:
-    return compile_program(program, ensure())
-
-
-def _run(
-    executable: Path | None, method: str, data: Mapping[str, Any], settings: SamplerSettings, seed: int
-) -> MethodDraws:
-    if executable is None:
-        raise SamplingError("the program is not compiled: call prepare() and fit with what it returns.")
-    return run_method(executable, method, data, replace(settings, seed=seed, cores=1))
+    def versions(self) -> dict[str, str]:
+        """Versions of Stan and of the compiler."""
+        return {} if self.compiled is None else self.compiled.versions()
 
 
 def _diagnostics(found: MethodDraws, settings: SamplerSettings) -> dict[str, float]:

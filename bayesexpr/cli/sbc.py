@@ -21,6 +21,7 @@ METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
 @click.option("--method", type=click.Choice(METHODS), default="nuts", show_default=True)
 @click.option("--seed", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes at once.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster to run on, instead of --workers.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @model_options
 def sbc(
@@ -31,6 +32,7 @@ def sbc(
     method: str,
     seed: int,
     workers: int,
+    scheduler: str | None,
     quiet: bool,
     settings: Sequence[str],
     priors: Sequence[str],
@@ -38,6 +40,10 @@ def sbc(
     """Simulation-based calibration of MODEL; run again with the same folder it resumes."""
     from bayesexpr.calibration import sbc as run
     from bayesexpr.data.json_data import read_json
+    from bayesexpr.errors import OptionError
+
+    if scheduler is not None and workers > 1:
+        raise OptionError("give --workers (processes here) or --scheduler (a cluster's), not both.")
 
     campaign = run(
         model,
@@ -49,6 +55,7 @@ def sbc(
         seed=seed,
         folder=output,
         workers=workers,
+        scheduler=scheduler,
         progress=None if quiet else _tell,
     )
     click.echo(str(campaign.verdict))

@@ -58,6 +58,15 @@ def compile_program(
     return cache.build_once(_KIND, key, build, replace=replace, progress=progress) / program.name
 
 
+def built_with(executable: Path) -> dict[str, str]:
+    """Versions of Stan and of the compiler that made an executable; none if it was not made here."""
+    try:
+        manifest = json.loads((executable.parent / _MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {name: str(manifest[name]) for name in ("stan", "compiler") if name in manifest}
+
+
 def cache_key(program: StanProgram, toolchain: Toolchain, compiler: build_tools.Compiler) -> str:
     """SHA-256 (hex) of everything that goes into the executable."""
     parts = [program.digest, toolchain.key, compiler.key, *kernels.key(program)]

@@ -62,6 +62,7 @@ def run_method(
     *,
     inits: Inits | None = None,
     options: Mapping[str, Any] | None = None,
+    binary: bool = False,
     progress: ChainProgress | None = None,
 ) -> MethodDraws:
     """Run one algorithm and return its draws; nothing is left on disk.
@@ -80,7 +81,7 @@ def run_method(
         Starting values; methods other than NUTS take the first.
     options : Mapping, optional
         Further arguments of cmdstanpy's function (not NUTS, which takes all from ``settings``).
-    progress : callable, optional
+    binary, progress : optional
         As in :func:`bayesexpr.stan.sampling.run_nuts`; NUTS only.
 
     Raises
@@ -94,7 +95,7 @@ def run_method(
         raise OptionError(f"a method is one of {', '.join(METHODS)}; it is {method!r}.")
     with _scratch() as folder:
         if method == "nuts":
-            return _nuts(executable, data, settings, inits, progress, folder)
+            return _nuts(executable, data, settings, inits, binary, progress, folder)
         arguments: dict[str, Any] = {"data": str(folder / place_data(folder, data)), "seed": settings.seed}
         start = _first(inits)
         if start is not None:
@@ -195,10 +196,11 @@ def _nuts(
     data: Mapping[str, Any] | Path,
     settings: SamplerSettings,
     inits: Inits | None,
+    binary: bool,
     progress: ChainProgress | None,
     folder: Path,
 ) -> MethodDraws:
-    files = run_nuts(executable, data, settings, output_dir=folder, inits=inits, progress=progress)
+    files = run_nuts(executable, data, settings, output_dir=folder, inits=inits, binary=binary, progress=progress)
     chains = read_chains(files)
     draws = np.stack([np.asarray(chain.draws, dtype=np.float64) for chain in chains])
     sampler = np.stack([chain.sampler for chain in chains])

@@ -80,6 +80,9 @@ class Faulty:
     def digest(self) -> str:
         return repr((self.fault, self.above))
 
+    def versions(self) -> dict[str, str]:
+        return {}
+
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         mu = exact(data, np.random.default_rng(seed))["mu"]
         if np.mean(data["y"]) > self.above:

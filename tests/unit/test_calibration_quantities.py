@@ -12,6 +12,7 @@ import pytest
 from bayesexpr.calibration import sbc
 from bayesexpr.calibration.de_scenario import DEQuantities, decide
 from bayesexpr.calibration.decisions import decision_report
+from bayesexpr.calibration.digests import digest_of
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.quantities import (
     ModelQuantities,
@@ -21,7 +22,7 @@ from bayesexpr.calibration.quantities import (
     log_prior,
     one_draw,
 )
-from bayesexpr.calibration.scenarios import FunctionScenario, ModelScenario, Plausible, digest_of
+from bayesexpr.calibration.scenarios import FunctionScenario, ModelScenario, Plausible
 from bayesexpr.calibration.verdict import PASS
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models import registry
