@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayesexpr.errors import ToolchainError
 from bayesexpr.models.de_core import GeneCore
+from bayesexpr.models.de_whitened_core import Noise, WhitenedCore
 from bayesexpr.stan import build_tools
 from bayesexpr.stan.kernels import shared_library
 from bayesexpr.stan.program import render
@@ -147,8 +148,8 @@ def test_gene_terms_agree_with_finite_differences_and_the_sum(
     np.testing.assert_array_equal(precision, precision.transpose(0, 2, 1))
 
     # the density of the whole is the sum of the genes'
-    plain = {"center": psi, "scale": np.ones_like(psi), "slope": np.zeros((core.P, G, 1))}
-    total, d_z, _, _ = core.density(np.zeros_like(psi), np.zeros((core.P, 1)), plain, hyper)
+    whole = WhitenedCore(core, psi, np.ones_like(psi), np.zeros((core.P, G, 1)))
+    total, d_z, _, _ = whole.density(np.zeros_like(psi), np.zeros((core.P, 1)), hyper)
     np.testing.assert_allclose(total, value.sum(), rtol=1e-13)
     np.testing.assert_allclose(d_z, gradient, rtol=1e-12, atol=1e-12)
 
@@ -161,8 +162,8 @@ def test_every_hyperparameter_and_driver_has_its_derivative(native: Path) -> Non
     P, J = core.P, 3
     z, shift = rng.normal(0, 0.5, (core.G, P)), rng.normal(0, 0.3, (P, J))
     center = rng.normal(0, 0.3, (core.G, P)) + np.eye(P)[0] * 3
-    maps = {"center": center, "scale": rng.uniform(0.5, 1, (core.G, P)), "slope": rng.normal(0, 0.3, (P, core.G, J))}
-    _, d_z, d_shift, d_hyper = core.density(z, shift, maps, hyper)
+    whole = WhitenedCore(core, center, rng.uniform(0.5, 1, (core.G, P)), rng.normal(0, 0.3, (P, core.G, J)))
+    _, d_z, d_shift, d_hyper = whole.density(z, shift, hyper)
     step = 1e-5
 
     def slope(along: Any) -> float:
@@ -172,12 +173,12 @@ def test_every_hyperparameter_and_driver_has_its_derivative(native: Path) -> Non
     for g, p in [(0, 0), (32, 1), (17, 2), (15, P - 1)]:
         unit = np.zeros_like(z)
         unit[g, p] = 1
-        found = slope(lambda h, unit=unit: core.density(z + h * unit, shift, maps, hyper)[0])
+        found = slope(lambda h, unit=unit: whole.density(z + h * unit, shift, hyper)[0])
         assert d_z[g, p] == pytest.approx(found, abs=1e-6 * size)
     for p, j in np.ndindex(P, J):
         unit = np.zeros_like(shift)
         unit[p, j] = 1
-        found = slope(lambda h, unit=unit: core.density(z, shift + h * unit, maps, hyper)[0])
+        found = slope(lambda h, unit=unit: whole.density(z, shift + h * unit, hyper)[0])
         assert d_shift[p, j] == pytest.approx(found, abs=1e-6 * np.abs(d_shift).max())
     for name, derivative in d_hyper.items():
         for k in range(np.size(derivative)):
@@ -185,7 +186,7 @@ def test_every_hyperparameter_and_driver_has_its_derivative(native: Path) -> Non
             unit[(k,) if np.ndim(derivative) else ()] = 1
 
             def along(h: float, name: str = name, unit: Float = unit) -> float:
-                return core.density(z, shift, maps, hyper | {name: hyper[name] + h * unit})[0]
+                return whole.density(z, shift, hyper | {name: hyper[name] + h * unit})[0]
 
             found = slope(along)
             assert np.ravel(derivative)[k] == pytest.approx(found, rel=1e-6, abs=1e-5), name

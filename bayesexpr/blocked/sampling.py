@@ -1,0 +1,136 @@
+"""Chains of the blocked sampler side by side, with progress, and their draws on disk as Stan's are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesexpr.blocked.chain import GENE_LEAPS, HYPER_LEAPS, Chain
+from bayesexpr.blocked.target import Target
+from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.stan.output import ChainDraws
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class BlockedSettings:
+    """How long to sample.
+
+    Attributes
+    ----------
+    chains, warmup, draws
+        Chains; iterations that adapt; draws kept of each chain.
+    thin
+        Iterations for each draw kept.
+    seed
+        Of the fit; every chain has random numbers of its own.
+    cores
+        Chains at once.
+    """
+
+    chains: int = 4
+    warmup: int = 400
+    draws: int = 1000
+    thin: int = 4
+    seed: int = 1
+    cores: int = 1
+
+
+def sample(
+    model: NegativeBinomialDE,
+    data: Mapping[str, Any],
+    warm: WarmStart,
+    library: Path,
+    settings: BlockedSettings,
+    scratch: Path,
+    progress: Callable[[int, int, int, bool], None] | None = None,
+) -> tuple[ChainDraws, ...]:
+    """Run all chains.
+
+    Parameters
+    ----------
+    data
+        As ``model.complete`` returns it.
+    library
+        The kernel's core as a shared library.
+    scratch
+        Where draws are kept while they are made, as memory maps.
+    progress
+        Called with chain (from 1), iteration, iterations and whether the chain warms up.
+
+    Returns
+    -------
+    tuple of ChainDraws
+        As the Stan program's output: whitened coordinates ``zeta.h`` and ``z.g.p``, genes fastest.
+    """
+    starts = starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2]))
+    seeds = np.random.SeedSequence([settings.seed, 3]).spawn(settings.chains)
+    done, stop = [0] * settings.chains, threading.Event()
+
+    def run(number: int) -> ChainDraws:
+        target = Target(model, data, warm.whitening, library)
+        chain = Chain(target, starts[number]["zeta"], starts[number]["z"], np.random.default_rng(seeds[number]))
+
+        def tick() -> None:
+            done[number] += 1
+            if stop.is_set():
+                raise _StoppedError
+
+        return _run(chain, settings, scratch / f"chain_{number + 1}.f32", tick)
+
+    total = settings.warmup + settings.draws * settings.thin
+    with ThreadPoolExecutor(max_workers=min(settings.cores, settings.chains)) as pool:
+        futures: list[Future[ChainDraws]] = [pool.submit(run, number) for number in range(settings.chains)]
+        try:
+            while wait(futures, timeout=POLL_SECONDS).not_done:
+                if any(future.done() and future.exception() for future in futures):
+                    break
+                for number, count in enumerate(done):
+                    if progress is not None and count:
+                        progress(number + 1, count, total, count <= settings.warmup)
+        finally:
+            stop.set()
+        return tuple(future.result() for future in futures)
+
+
+class _StoppedError(Exception):
+    """Another chain failed, or the user interrupted."""
+
+
+def _run(chain: Chain, settings: BlockedSettings, path: Path, tick: Callable[[], None]) -> ChainDraws:
+    H, (G, P) = chain.zeta.size, chain.z.shape
+    began = time.perf_counter()
+    for iteration in range(settings.warmup):
+        chain.warm(iteration, settings.warmup)
+        tick()
+    warmed = time.perf_counter()
+    kept = np.memmap(path, dtype=np.float32, mode="w+", shape=(settings.draws, H + G * P))
+    stats: Float = np.empty((settings.draws, 7))
+    for draw in range(settings.draws):
+        accepted, diverged, density = 0.0, False, 0.0
+        for _ in range(settings.thin):
+            acceptance, density, runaway = chain.draw()
+            accepted, diverged = accepted + acceptance / settings.thin, diverged or runaway
+            tick()
+        kept[draw, :H] = chain.zeta
+        kept[draw, H:] = chain.z.ravel(order="F")
+        leaps = settings.thin * (GENE_LEAPS + HYPER_LEAPS)
+        stats[draw] = density, accepted, chain.hyper_step, 0, leaps, diverged, np.nan
+    names = [f"zeta.{h + 1}" for h in range(H)] + [f"z.{g + 1}.{p + 1}" for p in range(P) for g in range(G)]
+    return ChainDraws(
+        names=tuple(names),
+        sampler=stats,
+        draws=kept,
+        warmup_seconds=warmed - began,
+        sampling_seconds=time.perf_counter() - warmed,
+    )

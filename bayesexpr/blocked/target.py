@@ -1,0 +1,133 @@
+"""What the blocked sampler samples: the joint density of whitened hyperparameters and genes, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesexpr.distributions import Float, sum_to_zero_basis
+from bayesexpr.errors import OptionError
+from bayesexpr.models.de_core import GeneCore
+from bayesexpr.models.de_layout import Layout, Whitening
+from bayesexpr.models.de_whitened_core import Noise, WhitenedCore
+from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
+
+
+class Target:
+    """The posterior of one study in whitened coordinates.
+
+    Parameters
+    ----------
+    data
+        As ``model.complete`` returns it.
+    library
+        The kernel's core as a shared library.
+
+    Raises
+    ------
+    OptionError
+        The program's options are not those of the kernel.
+    """
+
+    def __init__(self, model: NegativeBinomialDE, data: Mapping[str, Any], whitening: Whitening, library: Path) -> None:
+        if model.options["dispersion"] != "trend":
+            raise OptionError(
+                "the blocked sampler needs dispersion=trend, which its kernel computes; it is "
+                f"dispersion={model.options['dispersion']}. Use method nuts."
+            )
+        self.model, self.data, self.whitening = model, data, whitening
+        self.at: Layout = model.layout(data)
+        self.nu = 0.0 if model.options["effects"] == "normal" else SLAB_NU
+        designs = (data["component_design"], data["nuisance_design"])
+        core = GeneCore(library, data["count"], *designs, data["log_length"])
+        self._core = WhitenedCore(core, whitening.center, whitening.scale, whitening.slope)
+        self._basis = sum_to_zero_basis(self.at.S)
+        self._term = np.asarray(data["nuisance_term"], dtype=np.int64)
+
+    def log_density(self, zeta: Float, z: Float) -> tuple[float, Float]:
+        """Log density at hyperparameters `zeta` [H] and genes `z` [G, P], and its gradient [H] in `zeta`."""
+        at = self.at
+        theta, hyper = self._hyper(zeta)
+        value, _, d_shift, d = self._core.density(z, self._shift(theta), hyper)
+        slope = hyper_gradient(self.model, at, theta, at.hyper(theta, self.data["log_size_factor"]))
+        slope[0] += d["mu_alpha"]
+        slope[1] += d["sigma_alpha"] * hyper["sigma_alpha"]
+        slope[2] += d["log_a0"]
+        slope[3] += d["log_a1"]
+        slope[4] += d["sigma_phi"] * hyper["sigma_phi"] * (1 - hyper["sigma_phi"] / at.sigma_phi_max)
+        if at.spike:
+            slope[at.m] += d["m"]
+        slope[at.s] += d["s"] * hyper["s"]
+        weight = np.exp(hyper["log_weight"])
+        slope[at.weight] += (d["log_weight"] - weight * d["log_weight"].sum())[1:]
+        np.add.at(slope, at.tau.start + self._term, d["tau"] * hyper["tau"])
+        if at.estimated:
+            slope[at.v] += self._basis.T @ d["log_f"]
+        slope += np.einsum("pj,pjh->h", d_shift, self.whitening.driver)
+        prior = self.model.hyper_log_density(at, theta, at.hyper(theta, self.data["log_size_factor"]))
+        return value + prior, np.asarray(self.whitening.theta_scale.T @ slope)
+
+    def move_genes(
+        self, zeta: Float, z: Float, step: Float, leaps: int, rng: np.random.Generator
+    ) -> tuple[Float, Float]:
+        """Move every gene given the hyperparameters; `z` [G, P], in Fortran's order, is replaced.
+
+        Returns
+        -------
+        tuple
+            [G] acceptance probability of each trajectory, and [G] whether the effect drawn anew was taken.
+        """
+        G, P, K = self.data["G"], self.at.P, self.at.K
+        theta, hyper = self._hyper(zeta)
+        momentum, log_uniform = rng.standard_normal((P, G)), np.log1p(-rng.random((2, G)))
+        effect = rng.standard_normal((K, G))
+        if self.nu > 0:
+            effect /= np.sqrt(rng.chisquare(self.nu, G) / self.nu)
+        return self._core.move(z, self._shift(theta), hyper, step, leaps, Noise(momentum, log_uniform, effect))
+
+    def _shift(self, theta: Float) -> Float:
+        return np.asarray(np.einsum("pjh,h->pj", self.whitening.driver, theta - self.whitening.theta_center))
+
+    def _hyper(self, zeta: Float) -> tuple[Float, dict[str, Any]]:
+        """Hyperparameters on the real line, and as the core names them."""
+        theta = self.whitening.theta(zeta)
+        h = self.at.hyper(theta, self.data["log_size_factor"])
+        return theta, {
+            "nu": self.nu,
+            "mu_alpha": h["mu_alpha"],
+            "sigma_alpha": h["sigma_alpha"],
+            "log_a0": theta[2],
+            "log_a1": theta[3],
+            "sigma_phi": h["sigma_phi"],
+            "s": h["s"],
+            "m": h.get("m", np.zeros(self.at.K)),
+            "log_weight": np.log(h["weight"]) if self.at.C > 1 else np.zeros(1),
+            "tau": h["tau"][self._term],
+            "log_f": h["log_f"],
+        }
+
+
+def hyper_gradient(model: NegativeBinomialDE, at: Layout, theta: Float, h: Mapping[str, Float]) -> Float:
+    """Gradient [H] of ``model.hyper_log_density`` in theta, for the program with a dispersion trend."""
+    prior = model.prior
+    slope = np.zeros(at.H)
+    slope[0] = -(theta[0] - prior("mu_alpha").mean) / prior("mu_alpha").sd ** 2
+    for place, name in ((1, "sigma_alpha"), (2, "a0"), (3, "a1")):
+        slope[place] = -(theta[place] - prior(name).log_mean) / prior(name).log_sd ** 2
+    spread = h["sigma_phi"]
+    ratio, pull = spread / at.sigma_phi_max, np.log(spread) - prior("sigma_phi").log_mean
+    slope[4] = -pull / prior("sigma_phi").log_sd ** 2 * (1 - ratio) - ratio
+    if model.options["effects"] == "normal":
+        slope[at.s] = 1 - (h["s"] / prior("s_normal").sd) ** 2
+    else:
+        slope[at.s] = -(theta[at.s] - prior("s").log_mean) / prior("s").log_sd ** 2
+    if at.spike:
+        slope[at.m] = -theta[at.m] / prior("m").sd ** 2
+        concentration = prior("weight").concentration(at.C)
+        slope[at.weight] = (concentration - h["weight"] * concentration.sum())[1:]
+    slope[at.tau] = 1 - (h["tau"] / prior("tau").sd) ** 2
+    slope[at.v] = -theta[at.v] / prior("size_factors").sd ** 2
+    return slope
