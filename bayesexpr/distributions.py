@@ -6,6 +6,8 @@ Arguments broadcast; logarithms are natural; constants are kept.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -104,15 +106,17 @@ def spherical_student_t_logpdf(d: Float, nu: float) -> Float:
     return np.asarray(constant - (nu + k) / 2 * np.log1p(r2 / nu))
 
 
+@lru_cache(maxsize=32)
 def sum_to_zero_basis(size: int) -> Float:
     """Orthonormal basis [size, size - 1] of the vectors that sum to zero (Helmert).
 
-    Column k sets element k + 1 against the mean of those before it.
+    Column k sets element k + 1 against the mean of those before it. The array is shared: it is read-only.
     """
     basis = np.zeros((size, size - 1))
     for k in range(1, size):
         basis[:k, k - 1] = -1 / np.sqrt(k * (k + 1))
         basis[k, k - 1] = k / np.sqrt(k * (k + 1))
+    basis.flags.writeable = False
     return basis
 
 

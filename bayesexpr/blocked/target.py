@@ -50,9 +50,11 @@ class Target:
     def log_density(self, zeta: Float, z: Float) -> tuple[float, Float]:
         """Log density at hyperparameters `zeta` [H] and genes `z` [G, P], and its gradient [H] in `zeta`."""
         at = self.at
-        theta, hyper = self._hyper(zeta)
+        theta = self.whitening.theta(zeta)
+        h = at.hyper(theta, self.data["log_size_factor"])
+        hyper = self._for_core(theta, h)
         value, _, d_shift, d = self._core.density(z, self._shift(theta), hyper)
-        slope = hyper_gradient(self.model, at, theta, at.hyper(theta, self.data["log_size_factor"]))
+        slope = hyper_gradient(self.model, at, theta, h)
         slope[0] += d["mu_alpha"]
         slope[1] += d["sigma_alpha"] * hyper["sigma_alpha"]
         slope[2] += d["log_a0"]
@@ -67,8 +69,8 @@ class Target:
         if at.estimated:
             slope[at.v] += self._basis.T @ d["log_f"]
         slope += np.einsum("pj,pjh->h", d_shift, self.whitening.driver)
-        prior = self.model.hyper_log_density(at, theta, at.hyper(theta, self.data["log_size_factor"]))
-        return value + prior, np.asarray(self.whitening.theta_scale.T @ slope)
+        value += self.model.hyper_log_density(at, theta, h)
+        return value, np.asarray(self.whitening.theta_scale.T @ slope)
 
     def move_genes(
         self, zeta: Float, z: Float, step: Float, leaps: int, rng: np.random.Generator
@@ -81,7 +83,8 @@ class Target:
             [G] acceptance probability of each trajectory, and [G] whether the effect drawn anew was taken.
         """
         G, P, K = self.data["G"], self.at.P, self.at.K
-        theta, hyper = self._hyper(zeta)
+        theta = self.whitening.theta(zeta)
+        hyper = self._for_core(theta, self.at.hyper(theta, self.data["log_size_factor"]))
         momentum, log_uniform = rng.standard_normal((P, G)), np.log1p(-rng.random((2, G)))
         effect = rng.standard_normal((K, G))
         if self.nu > 0:
@@ -91,11 +94,9 @@ class Target:
     def _shift(self, theta: Float) -> Float:
         return np.asarray(np.einsum("pjh,h->pj", self.whitening.driver, theta - self.whitening.theta_center))
 
-    def _hyper(self, zeta: Float) -> tuple[Float, dict[str, Any]]:
-        """Hyperparameters on the real line, and as the core names them."""
-        theta = self.whitening.theta(zeta)
-        h = self.at.hyper(theta, self.data["log_size_factor"])
-        return theta, {
+    def _for_core(self, theta: Float, h: Mapping[str, Float]) -> dict[str, Any]:
+        """Hyperparameters as the core names them."""
+        return {
             "nu": self.nu,
             "mu_alpha": h["mu_alpha"],
             "sigma_alpha": h["sigma_alpha"],

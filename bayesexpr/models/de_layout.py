@@ -8,6 +8,7 @@ and the maps between whitened, natural and constrained scales.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,54 +44,54 @@ class Layout:
     estimated: bool
     sigma_phi_max: float
 
-    @property
+    @cached_property
     def dispersion(self) -> slice:
         """Places of log a0, log a1 and the logit of sigma_phi; or of the log of the common dispersion."""
         return slice(2, 5 if self.trend else 3)
 
-    @property
+    @cached_property
     def m(self) -> slice:
         """Places of the slab's mean; empty where it is fixed at zero."""
         start = self.dispersion.stop
         return slice(start, start + (self.K if self.spike else 0))
 
-    @property
+    @cached_property
     def s(self) -> int:
         """Place of the log of the slab's scale."""
         return int(self.m.stop)
 
-    @property
+    @cached_property
     def weight(self) -> slice:
         """Places of the log ratios of each component's weight to the first one's."""
         return slice(self.s + 1, self.s + self.C)
 
-    @property
+    @cached_property
     def tau(self) -> slice:
         """Places of the log scales of the other terms."""
         return slice(self.weight.stop, self.weight.stop + self.B)
 
-    @property
+    @cached_property
     def v(self) -> slice:
         """Places of the sum-to-zero coordinates of the size factors; empty where those are fixed."""
         return slice(self.tau.stop, self.tau.stop + (self.S - 1 if self.estimated else 0))
 
-    @property
+    @cached_property
     def H(self) -> int:
         """Number of hyperparameters."""
         return int(self.v.stop)
 
-    @property
+    @cached_property
     def P(self) -> int:
         """Number of coordinates of a gene."""
         return 1 + int(self.trend) + self.K + self.R
 
-    @property
+    @cached_property
     def d(self) -> slice:
         """Columns of psi that hold the deviates of the tested effect."""
         start = 1 + int(self.trend)
         return slice(start, start + self.K)
 
-    @property
+    @cached_property
     def u(self) -> slice:
         """Columns of psi that hold the other effects in units of their tau."""
         return slice(self.d.stop, self.d.stop + self.R)
