@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from bayesexpr.data.counts import CountData
     from bayesexpr.data.design import Design, build_design
     from bayesexpr.data.readers import read_counts
-    from bayesexpr.de import DESettings, fit_de
+    from bayesexpr.de import fit_de
     from bayesexpr.de_fit import DEFit
+    from bayesexpr.de_sampling import DESettings
     from bayesexpr.effect import Effect
     from bayesexpr.errors import BayesexprError, InputError, SamplingError, ToolchainError
     from bayesexpr.fitting import fit, load
@@ -38,7 +39,7 @@ _HOME = {
     "Design": "data.design",
     "build_design": "data.design",
     "read_counts": "data.readers",
-    "DESettings": "de",
+    "DESettings": "de_sampling",
     "fit_de": "de",
     "DEFit": "de_fit",
     "Effect": "effect",

@@ -34,6 +34,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
     table = fit.data.sample_table
     record = fit.record
     diagnostics, settings = fit.diagnostics, record["settings"]
+    energies = diagnostics["ebfmi"]
     return ReportContent(
         title="Differential expression: " + "; ".join(e.contrast.label for e in effects),
         command=str(record.get("command", "")),
@@ -47,7 +48,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
         verdict=fit.verdict,
         diagnostics={
             "divergent draws": diagnostics["divergences"],
-            "smallest E-BFMI": round(float(np.min(diagnostics["ebfmi"])), 2),
+            **({} if energies is None else {"smallest E-BFMI": round(float(np.min(energies)), 2)}),
             "draws at the largest tree": diagnostics["saturated"],
             "leapfrog steps per draw": round(diagnostics["leapfrogs_per_draw"], 1),
             "largest R-hat of a gene": _rounded(diagnostics["max_rhat"], 4),

@@ -13,6 +13,7 @@ import click
 
 from bayesexpr.cli.options import model_options, read_priors, read_settings, sampler_options
 from bayesexpr.errors import InputError
+from bayesexpr.names import METHODS
 
 if TYPE_CHECKING:
     from bayesexpr.data.counts import CountData
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
 @click.option("--lfc", default=1.0, show_default=True, help="log2 fold change t of prob_gt, P(|LFC| > t).")
 @click.option("--rope", type=float, help="Largest log2 fold change that counts as none [default: log2 1.1].")
 @click.option("--ci", default=0.95, show_default=True, help="Probability inside the intervals.")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="nuts: Stan's; blocked: the same posterior in less time; auto: by the number of genes.",
+)
 @click.option("--lengths", type=click.Path(path_type=Path), help="Effective lengths, per gene or gene x sample.")
 @click.option("--size-factors", default="median_of_ratios", show_default=True, help="Method, or a file.")
 @click.option("--truth", type=click.Path(path_type=Path), help="Known log2 fold changes (gene, true_log2fc) to show.")
@@ -52,6 +60,7 @@ def de(
     lfc: float,
     rope: float | None,
     ci: float,
+    method: str,
     lengths: Path | None,
     size_factors: str,
     truth: Path | None,
@@ -68,7 +77,8 @@ def de(
     """Differential expression of COUNTS (any common format) with the sample table SAMPLES."""
     from bayesexpr.data.design import build_design
     from bayesexpr.data.readers import read_counts
-    from bayesexpr.de import DESettings, fit_de
+    from bayesexpr.de import fit_de
+    from bayesexpr.de_sampling import DESettings
     from bayesexpr.effect import check_thresholds
     from bayesexpr.progress import Silent, Terminal
     from bayesexpr.run import write_run
@@ -91,6 +101,7 @@ def de(
             size_factors=factors,
             options=options,
             prior=prior,
+            method=method,
             settings=fit_settings,
             progress=Silent() if quiet else Terminal(chains),
             folder=part,
