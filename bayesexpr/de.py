@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 import tempfile
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,63 +22,15 @@ from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.size_factors import size_factors as robust_size_factors
 from bayesexpr.de_digest import digest
 from bayesexpr.de_fit import KIND, DEFit
-from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points, warm_start
+from bayesexpr.de_sampling import Built, DESettings, build, choose_method, sample_blocked, sample_nuts
+from bayesexpr.empirical_bayes.whitening import warm_start
 from bayesexpr.errors import InputError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Prior
 from bayesexpr.progress import Progress, Silent
-from bayesexpr.stan.output import ChainDraws, read_chains
 from bayesexpr.stan.settings import SamplerSettings
 
-ACCEPTANCE = 0.65
-"""Target acceptance: the optimum of HMC in high dimension (Beskos et al. 2013, Bernoulli 19:1501). The coordinates are
-whitened, so the step is limited by their number, not by a narrow place that a smaller step would have to find."""
-
-STEP = 1.45
-"""Step size times the fourth root of the number of coordinates, found stable from 2,000 to 200,000 of them: the scaling
-of HMC on a product (same source). The adaptation starts there."""
-
-MAX_TREEDEPTH = 8
-"""Trajectories that mix take 31 or 63 steps; the bound keeps the adaptation from taking 1,023."""
-
-MANY_GENES = 10_000
-"""Above it two iterations are made for each draw kept. What all genes share (the slab's mean and scale, the weights)
-waits for the doubtful genes to change their minds, so that an iteration is worth 6 to 10 % of an independent draw; and
-the posterior of tens of thousands of genes is large enough on disk already."""
-
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class DESettings:
-    """How to fit, apart from what to fit.
-
-    Attributes
-    ----------
-    chains, warmup, draws
-        NUTS chains, and iterations of each. Chains start from an approximation of the posterior, so that the warm-up
-        only has to find the step size and forget the start. `draws` are those that are kept.
-    thin
-        Iterations for each draw kept; by default 2 where more than 10,000 genes are fitted, else 1.
-    seed
-        Of everything random in the fit.
-    cores
-        Processes at once; all of the machine's by default.
-    """
-
-    chains: int = 4
-    warmup: int = 200
-    draws: int = 1000
-    thin: int | None = None
-    seed: int = 1
-    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-
-    def __post_init__(self) -> None:
-        SamplerSettings(**{**asdict(self), "thin": self.thin_for(1)})  # checks them before anything is compiled
-
-    def thin_for(self, genes: int) -> int:
-        """Return the iterations for each draw kept, for a fit of so many genes."""
-        return self.thin if self.thin is not None else 2 if genes > MANY_GENES else 1
 
 
 def fit_de(
@@ -90,13 +41,14 @@ def fit_de(
     size_factors: str | FloatArray = "median_of_ratios",
     options: Mapping[str, str] | None = None,
     prior: Mapping[str, Prior] | None = None,
+    method: str = "auto",
     settings: DESettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
     progress: Progress | None = None,
     folder: str | Path | None = None,
 ) -> DEFit:
-    """Fit ``negative_binomial_de`` to a study by NUTS.
+    """Fit ``negative_binomial_de`` to a study.
 
     Parameters
     ----------
@@ -111,6 +63,9 @@ def fit_de(
         Method, or one factor per sample; the model estimates the factors around them.
     options, prior
         Structure and numbers of the program: see ``bayesexpr models``.
+    method
+        ``nuts``: Stan's. ``blocked``: genes and hyperparameters in turn, the same posterior in less time.
+        ``auto``: NUTS up to 5,000 genes, and wherever the program has no kernel, else blocked.
     settings
         Chains, iterations, seed and cores; `seed` and `cores` are short for those of its fields.
     folder
@@ -145,13 +100,16 @@ def fit_de(
         f"{full['G']} expressed genes of {len(data.genes)}, {full['S']} samples, {plan.formula}; "
         f"tested term: {plan.tested}"
     )
-    executable, library, program = _compile(model, news)
+    chosen = choose_method(method, model, full["G"])
+    news.say(f"method {chosen.name}: {chosen.reason}")
+    built = build(model, chosen.name, news)
     clock["compiled"] = time.monotonic()
-    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]), library)
+    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]), built.library)
     clock["warm"] = time.monotonic()
+    thin = settings.thin_for(chosen.name, full["G"])
     news.say(
         f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
-        f"({settings.warmup} warm-up + {settings.draws} draws{_thinned(settings.thin_for(full['G']))})"
+        f"({settings.warmup} warm-up + {settings.draws} draws{f', each of {thin} iterations' if thin > 1 else ''})"
     )
 
     home = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="bayesexpr-"))
@@ -159,7 +117,8 @@ def fit_de(
     keeper = _Keeper(home) if folder is None else None
     scratch = Path(tempfile.mkdtemp(prefix="chains-", dir=home))
     try:
-        chains, used = _sample(model, inputs, warm, executable, program.binary, settings, scratch, news)
+        sample = sample_blocked if chosen.name == "blocked" else sample_nuts
+        chains, used = sample(model, inputs, warm, built, settings, scratch, news)
         clock["sampled"] = time.monotonic()
         news.close()
         news.say("posterior of every gene and diagnostics")
@@ -174,7 +133,7 @@ def fit_de(
         genes=genes,
         verdict=verdict,
         diagnostics=diagnostics,
-        record=_record(model, data, plan, program, settings, used, clock, size_factors),
+        record=_record(model, data, plan, chosen.name, built, settings, used, clock, size_factors),
         warnings=plan.notes,
         keeper=keeper,
     )
@@ -185,18 +144,6 @@ class _Keeper:
 
     def __init__(self, folder: Path) -> None:
         self._finalizer = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class _Program:
-    digest: str
-    version: str
-    kind: str
-    binary: bool
-
-
-def _thinned(every: int) -> str:
-    return f", each of {every} iterations" if every > 1 else ""
 
 
 def _factors(data: CountData, chosen: str | FloatArray) -> FloatArray:
@@ -224,61 +171,12 @@ def _model_data(model: NegativeBinomialDE, data: CountData, plan: Design, factor
     return inputs
 
 
-def _compile(model: NegativeBinomialDE, news: Progress) -> tuple[Path, Path | None, _Program]:
-    from bayesexpr.stan.compiler import compile_program
-    from bayesexpr.stan.kernels import shared_library
-    from bayesexpr.stan.program import render
-    from bayesexpr.stan.toolchain import ensure
-
-    toolchain = ensure(progress=news.say)
-    program = render(model.NAME, model.options)
-    executable = compile_program(program, toolchain, progress=news.say)
-    library = shared_library(program, progress=news.say) if program.kernel else None
-    return executable, library, _Program(program.digest, toolchain.version, toolchain.kind, toolchain.binary_output)
-
-
-def _sample(
-    model: NegativeBinomialDE,
-    inputs: Mapping[str, Any],
-    warm: WarmStart,
-    executable: Path,
-    binary: bool,
-    settings: DESettings,
-    scratch: Path,
-    news: Progress,
-) -> tuple[tuple[ChainDraws, ...], SamplerSettings]:
-    from bayesexpr.stan.sampling import run_nuts
-
-    thin = settings.thin_for(len(warm.whitening.center))
-    sampler = SamplerSettings(
-        chains=settings.chains,
-        warmup=settings.warmup,
-        draws=settings.draws * thin,
-        thin=thin,
-        seed=settings.seed,
-        cores=settings.cores,
-        metric="unit_e",  # the coordinates are whitened: variances estimated from a short warm-up would only add noise
-        step_size=STEP * warm.whitening.center.size**-0.25,
-        max_treedepth=MAX_TREEDEPTH,
-        adapt_delta=ACCEPTANCE,
-    )
-    files = run_nuts(
-        executable,
-        model.stan_data(inputs, whitening=warm.whitening),
-        sampler,
-        output_dir=scratch,
-        inits=starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2])),
-        binary=binary,
-        progress=news.sampling,
-    )
-    return read_chains(files), sampler
-
-
 def _record(
     model: NegativeBinomialDE,
     data: CountData,
     plan: Design,
-    program: _Program,
+    method: str,
+    built: Built,
     settings: DESettings,
     sampler: SamplerSettings,
     clock: Mapping[str, float],
@@ -290,13 +188,13 @@ def _record(
     return {
         "kind": KIND,
         "program": model.NAME,
-        "program_digest": program.digest,
+        "program_digest": built.digest,
         "options": dict(model.options),
         "priors": {name: str(model.prior(name)) for name in model.PRIORS},
         "design": plan.formula,
         "tested": plan.tested,
         "size_factors": size_factors if isinstance(size_factors, str) else "given",
-        "method": "nuts",
+        "method": method,
         "settings": asdict(settings),
         "sampler": asdict(sampler),
         "inputs_digest": seal.hexdigest(),
@@ -305,8 +203,7 @@ def _record(
         "samples": len(data.samples),
         "versions": {
             "python": platform.python_version(),
-            "stan": program.version,
-            "tool_chain": program.kind,
+            **built.versions,
             **{name: metadata.version(name) for name in packages},
         },
         "seconds": {

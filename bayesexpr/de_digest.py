@@ -90,18 +90,19 @@ def digest(
     )
     chains_, draws = stats.shape[:2]
     saturated, divergences = count_saturated(columns["tree_depth"], sampler.max_treedepth), columns["diverging"]
+    energies = None if np.isnan(columns["energy"]).all() else ebfmi(columns["energy"])
     verdict = judge(
         status=genes["status"].to_numpy(),
         hyperparameters=table,
         divergences=count_divergences(divergences),
-        ebfmi=ebfmi(columns["energy"]),
+        ebfmi=energies,
         saturated=saturated,
         n_chains=chains_,
         n_draws=draws,
     )
     diagnostics = {
         "divergences": count_divergences(divergences),
-        "ebfmi": ebfmi(columns["energy"]),
+        "ebfmi": energies,
         "saturated": saturated,
         "leapfrogs_per_draw": float(columns["n_steps"].mean()),
         "step_size": columns["step_size"][:, -1],

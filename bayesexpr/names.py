@@ -20,6 +20,9 @@ TRANSCRIPT = "transcript"
 CLASS = "compatibility_class"
 COUNTS = "counts"
 
+METHODS = ("auto", "nuts", "blocked")
+"""Ways to fit a differential-expression study, as the command line names them."""
+
 RESULT_COLUMNS = (
     "gene",
     "baseMean",

@@ -189,7 +189,7 @@ def judge(
     status: ArrayLike,
     hyperparameters: pd.DataFrame,
     divergences: int,
-    ebfmi: ArrayLike,
+    ebfmi: ArrayLike | None,
     saturated: int,
     n_chains: int,
     n_draws: int,
@@ -205,7 +205,8 @@ def judge(
         Indexed by name, with columns ``rhat``, ``ess_bulk`` and ``ess_tail``: quantities that all genes depend on.
     divergences, saturated : int
         Numbers of kept draws that diverged, and that reached the largest tree.
-    ebfmi : array [chain]
+    ebfmi : array [chain] or None
+        None where the sampler has no energy that could tell.
     n_chains, n_draws : int
         Chains, and kept draws in each.
     limits : Limits, optional
@@ -219,8 +220,9 @@ def judge(
         _shared_parameters(hyperparameters, n_chains, n_draws, limits),
         _genes(np.asarray(status, dtype=object), limits),
         _divergences(divergences, n_chains * n_draws, limits),
-        _energy(np.atleast_1d(np.asarray(ebfmi, dtype=np.float64)), limits),
     ]
+    if ebfmi is not None:
+        findings.append(_energy(np.atleast_1d(np.asarray(ebfmi, dtype=np.float64)), limits))
     if saturated:
         findings.append(
             Finding(

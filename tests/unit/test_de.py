@@ -10,8 +10,10 @@ import pytest
 
 from bayesexpr import de as fitting
 from bayesexpr.data.counts import CountData
-from bayesexpr.de import DESettings, fit_de
+from bayesexpr.de import fit_de
+from bayesexpr.de_sampling import NUTS_GENES, DESettings, choose_method
 from bayesexpr.errors import BayesexprError, InputError, OptionError
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Exponential, Normal
 
 
@@ -24,7 +26,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> CountData:
     def stop(*_: object) -> None:
         raise CompilingError
 
-    monkeypatch.setattr(fitting, "_compile", stop)
+    monkeypatch.setattr(fitting, "build", stop)
     table = pd.DataFrame({"group": ["a", "b"] * 3, "batch": list("xxyyzz")}, index=[f"s{k}" for k in range(6)])
     counts = np.random.default_rng(1).negative_binomial(5, 0.02, (6, 9))
     return CountData(counts, tuple(f"g{k}" for k in range(9)), tuple(table.index), table)
@@ -86,6 +88,22 @@ def test_given_size_factors_are_relative() -> None:
 
 
 def test_studies_of_many_genes_keep_every_other_iteration() -> None:
-    assert [DESettings().thin_for(genes) for genes in (2_000, 10_000, 10_001)] == [1, 1, 2]
-    assert DESettings(thin=1).thin_for(30_000) == 1
-    assert DESettings(thin=3).thin_for(100) == 3
+    assert [DESettings().thin_for("nuts", genes) for genes in (2_000, 10_000, 10_001)] == [1, 1, 2]
+    assert [DESettings().thin_for("blocked", genes) for genes in (2_000, 30_000)] == [4, 4]
+    assert DESettings(thin=1).thin_for("blocked", 30_000) == 1
+    assert DESettings(thin=3).thin_for("nuts", 100) == 3
+
+
+def test_the_method_is_chosen_by_size_and_by_what_has_a_kernel() -> None:
+    model, plain = NegativeBinomialDE(), NegativeBinomialDE(options={"density": "stan"})
+    assert choose_method("auto", model, NUTS_GENES).name == "nuts"
+    large = choose_method("auto", model, NUTS_GENES + 1)
+    assert large.name == "blocked"
+    assert "5,000 genes" in large.reason
+    assert choose_method("auto", plain, NUTS_GENES + 1).name == "nuts"
+    assert choose_method("nuts", model, 60_000).name == "nuts"
+    for options in ({"density": "stan"}, {"dispersion": "global"}):
+        with pytest.raises(OptionError, match=next(iter(options.values()))):
+            choose_method("blocked", NegativeBinomialDE(options=options), 10)
+    with pytest.raises(OptionError, match="gibbs"):
+        choose_method("gibbs", model, 10)

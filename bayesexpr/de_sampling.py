@@ -1,0 +1,238 @@
+"""The ways to sample a differential-expression study: what each needs built, and how each is run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
+from bayesexpr.errors import OptionError
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.names import METHODS
+from bayesexpr.progress import Progress
+from bayesexpr.stan.output import ChainDraws, read_chains
+from bayesexpr.stan.settings import SamplerSettings
+
+ACCEPTANCE = 0.65
+"""Target acceptance: the optimum of HMC in high dimension (Beskos et al. 2013, Bernoulli 19:1501). The coordinates are
+whitened, so the step is limited by their number, not by a narrow place that a smaller step would have to find."""
+
+STEP = 1.45
+"""Step size times the fourth root of the number of coordinates, found stable from 2,000 to 200,000 of them: the scaling
+of HMC on a product (same source). The adaptation starts there."""
+
+MAX_TREEDEPTH = 8
+"""Trajectories that mix take 31 or 63 steps; the bound keeps the adaptation from taking 1,023."""
+
+MANY_GENES = 10_000
+"""Above it NUTS makes two iterations for each draw kept. What all genes share (the slab's mean and scale, the weights)
+waits for the doubtful genes to change their minds, so that an iteration is worth 6 to 10 % of an independent draw; and
+the posterior of tens of thousands of genes is large enough on disk already."""
+
+BLOCKED_ITERATIONS = 4
+"""Iterations of the blocked sampler for each draw kept: one costs a tenth of NUTS's at 2,000 genes, less above."""
+
+NUTS_GENES = 5_000
+"""Up to so many genes ``auto`` takes NUTS, the reference: done in a minute or two. Beyond, the blocked sampler."""
+
+
+@dataclass(frozen=True)
+class DESettings:
+    """How to fit, apart from what to fit.
+
+    Attributes
+    ----------
+    chains, warmup, draws
+        NUTS chains, and iterations of each. Chains start from an approximation of the posterior, so that the warm-up
+        only has to find the step size and forget the start. `draws` are those that are kept.
+    thin
+        Iterations for each draw kept; by default 1 by NUTS (2 where more than 10,000 genes are fitted), 4 by the
+        blocked sampler, which makes as many for each of the warm-up, too.
+    seed
+        Of everything random in the fit.
+    cores
+        Processes at once; all of the machine's by default.
+    """
+
+    chains: int = 4
+    warmup: int = 200
+    draws: int = 1000
+    thin: int | None = None
+    seed: int = 1
+    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+    def __post_init__(self) -> None:
+        SamplerSettings(**{**asdict(self), "thin": self.thin_for("nuts", 1)})  # checks them before anything is compiled
+
+    def thin_for(self, method: str, genes: int) -> int:
+        """Return the iterations for each draw kept, for a fit of so many genes."""
+        if self.thin is not None:
+            return self.thin
+        return BLOCKED_ITERATIONS if method == "blocked" else 2 if genes > MANY_GENES else 1
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to sample, and why it was chosen."""
+
+    name: str
+    reason: str
+
+
+def choose_method(asked: str, model: NegativeBinomialDE, genes: int) -> Method:
+    """Decide how to sample a study of so many genes.
+
+    Raises
+    ------
+    OptionError
+        There is no such method, or it does not serve the program's options.
+    """
+    if asked not in METHODS:
+        raise OptionError(f"there is no method {asked!r}; there is: {', '.join(METHODS)}.")
+    obstacle = _no_kernel(model)
+    if asked == "blocked" and obstacle:
+        raise OptionError(f"method blocked needs the program's kernel, and {obstacle}. Use method nuts.")
+    if asked != "auto":
+        return Method(asked, "as asked")
+    if obstacle:
+        return Method("nuts", f"chosen because {obstacle}")
+    if genes > NUTS_GENES:
+        return Method("blocked", f"chosen because there are more than {NUTS_GENES:,} genes; nuts would take longer")
+    return Method("nuts", f"chosen because there are at most {NUTS_GENES:,} genes")
+
+
+def _no_kernel(model: NegativeBinomialDE) -> str:
+    for option, value in (("dispersion", "trend"), ("density", "kernel")):
+        if model.options[option] != value:
+            return f"there is none with {option}={model.options[option]}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was compiled.
+
+    Attributes
+    ----------
+    library
+        The kernel's core; None where the program has none.
+    executable, binary
+        The Stan program, and whether it writes binary output; None where Stan does not sample.
+    digest
+        Of the Stan program's text, kernel and options.
+    versions
+        Of what compiled and runs it.
+    """
+
+    library: Path | None
+    executable: Path | None
+    binary: bool
+    digest: str
+    versions: Mapping[str, str]
+
+
+def build(model: NegativeBinomialDE, method: str, news: Progress) -> Built:
+    """Compile what a method needs, or find it compiled.
+
+    Raises
+    ------
+    ToolchainError
+        A tool chain cannot be built here.
+    """
+    from bayesexpr.stan.compiler import compile_program
+    from bayesexpr.stan.kernels import shared_library
+    from bayesexpr.stan.program import render
+    from bayesexpr.stan.toolchain import ensure
+
+    program = render(model.NAME, model.options)
+    library = shared_library(program, progress=news.say) if program.kernel else None
+    if method == "blocked":
+        return Built(library, None, True, program.digest, {})
+    toolchain = ensure(progress=news.say)
+    executable = compile_program(program, toolchain, progress=news.say)
+    versions = {"stan": toolchain.version, "tool_chain": toolchain.kind}
+    return Built(library, executable, toolchain.binary_output, program.digest, versions)
+
+
+def sample_nuts(
+    model: NegativeBinomialDE,
+    inputs: Mapping[str, Any],
+    warm: WarmStart,
+    built: Built,
+    settings: DESettings,
+    scratch: Path,
+    news: Progress,
+) -> tuple[tuple[ChainDraws, ...], SamplerSettings]:
+    """Sample by Stan's NUTS in the whitened coordinates.
+
+    Returns
+    -------
+    chains, settings
+        What was drawn, and how.
+    """
+    from bayesexpr.stan.sampling import run_nuts
+
+    if built.executable is None:
+        raise ValueError("NUTS needs a compiled program")
+    genes = len(warm.whitening.center)
+    thin = settings.thin_for("nuts", genes)
+    sampler = SamplerSettings(
+        chains=settings.chains,
+        warmup=settings.warmup,
+        draws=settings.draws * thin,
+        thin=thin,
+        seed=settings.seed,
+        cores=settings.cores,
+        metric="unit_e",  # the coordinates are whitened: variances estimated from a short warm-up would only add noise
+        step_size=STEP * warm.whitening.center.size**-0.25,
+        max_treedepth=MAX_TREEDEPTH,
+        adapt_delta=ACCEPTANCE,
+    )
+    files = run_nuts(
+        built.executable,
+        model.stan_data(inputs, whitening=warm.whitening),
+        sampler,
+        output_dir=scratch,
+        inits=starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2])),
+        binary=built.binary,
+        progress=news.sampling,
+    )
+    return read_chains(files), sampler
+
+
+def sample_blocked(
+    model: NegativeBinomialDE,
+    inputs: Mapping[str, Any],
+    warm: WarmStart,
+    built: Built,
+    settings: DESettings,
+    scratch: Path,
+    news: Progress,
+) -> tuple[tuple[ChainDraws, ...], SamplerSettings]:
+    """Sample genes and hyperparameters in turn; see :mod:`bayesexpr.blocked`.
+
+    Returns
+    -------
+    chains, settings
+        What was drawn, and how.
+    """
+    from bayesexpr.blocked.sampling import sample
+
+    if built.library is None:
+        raise ValueError("the blocked sampler needs the kernel's core")
+    thin = settings.thin_for("blocked", len(warm.whitening.center))
+    sampler = SamplerSettings(
+        chains=settings.chains,
+        warmup=settings.warmup * thin,
+        draws=settings.draws * thin,
+        thin=thin,
+        seed=settings.seed,
+        cores=settings.cores,
+        metric="unit_e",
+    )
+    return sample(model, model.complete(inputs), warm, built.library, sampler, scratch, news.sampling), sampler
