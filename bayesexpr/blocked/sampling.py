@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,9 @@ from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.stan.output import ChainDraws
+from bayesexpr.stan.settings import SamplerSettings
 
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class BlockedSettings:
-    """How long to sample.
-
-    Attributes
-    ----------
-    chains, warmup, draws
-        Chains; iterations that adapt; draws kept of each chain.
-    thin
-        Iterations for each draw kept.
-    seed
-        Of the fit; every chain has random numbers of its own.
-    cores
-        Chains at once.
-    """
-
-    chains: int = 4
-    warmup: int = 400
-    draws: int = 1000
-    thin: int = 4
-    seed: int = 1
-    cores: int = 1
 
 
 def sample(
@@ -51,7 +27,7 @@ def sample(
     data: Mapping[str, Any],
     warm: WarmStart,
     library: Path,
-    settings: BlockedSettings,
+    settings: SamplerSettings,
     scratch: Path,
     progress: Callable[[int, int, int, bool], None] | None = None,
 ) -> tuple[ChainDraws, ...]:
@@ -63,6 +39,9 @@ def sample(
         As ``model.complete`` returns it.
     library
         The kernel's core as a shared library.
+    settings
+        Chains, iterations of the warm-up and after it, of which every ``thin``-th is kept, seed and cores; the rest is
+        NUTS's.
     scratch
         Where draws are kept while they are made, as memory maps.
     progress
@@ -88,7 +67,7 @@ def sample(
 
         return _run(chain, settings, scratch / f"chain_{number + 1}.f32", tick)
 
-    total = settings.warmup + settings.draws * settings.thin
+    total = settings.warmup + settings.draws
     with ThreadPoolExecutor(max_workers=min(settings.cores, settings.chains)) as pool:
         futures: list[Future[ChainDraws]] = [pool.submit(run, number) for number in range(settings.chains)]
         try:
@@ -107,16 +86,16 @@ class _StoppedError(Exception):
     """Another chain failed, or the user interrupted."""
 
 
-def _run(chain: Chain, settings: BlockedSettings, path: Path, tick: Callable[[], None]) -> ChainDraws:
+def _run(chain: Chain, settings: SamplerSettings, path: Path, tick: Callable[[], None]) -> ChainDraws:
     H, (G, P) = chain.zeta.size, chain.z.shape
     began = time.perf_counter()
     for iteration in range(settings.warmup):
         chain.warm(iteration, settings.warmup)
         tick()
     warmed = time.perf_counter()
-    kept = np.memmap(path, dtype=np.float32, mode="w+", shape=(settings.draws, H + G * P))
-    stats: Float = np.empty((settings.draws, 7))
-    for draw in range(settings.draws):
+    kept = np.memmap(path, dtype=np.float32, mode="w+", shape=(settings.kept_draws, H + G * P))
+    stats: Float = np.empty((settings.kept_draws, 7))
+    for draw in range(settings.kept_draws):
         accepted, diverged, density = 0.0, False, 0.0
         for _ in range(settings.thin):
             acceptance, density, runaway = chain.draw()
