@@ -26,6 +26,10 @@ from bayesexpr.run import RUN_RECORD, write_run
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from matplotlib.axes import Axes
+
+    from bayesexpr.calibration.certificate import Certificate
+    from bayesexpr.progress import Progress
 
 DIAGNOSTICS = "diagnostics.json"
 STUDY = "study.npz"
@@ -136,6 +140,55 @@ class DEFit:
     def diagnose(self) -> Verdict:
         """Return the verdict; its ``summary`` is one line."""
         return self.verdict
+
+    def check(
+        self, *, seed: int = 1, truth: pd.DataFrame | None = None, progress: Progress | None = None
+    ) -> Certificate:
+        """Check the fit: predictive checks, outlying counts, leave-one-out, prior sensitivity, calibration record.
+
+        Parameters
+        ----------
+        seed
+            Of everything random in the checks.
+        truth
+            Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study.
+        progress
+            Told where the check is.
+
+        Returns
+        -------
+        Certificate
+            Its ``summary`` is the verdict with the weakest point; ``write(run)`` adds it to a RUN folder.
+        """
+        from bayesexpr.calibration.checking import check_study
+
+        return check_study(self, seed=seed, truth=truth, progress=progress)
+
+    def plot_ppc(self, gene: str, ax: Axes | None = None, seed: int = 1) -> Axes:
+        """Plot the counts of one gene over what the fitted model predicts for each sample.
+
+        Raises
+        ------
+        InputError
+            There is no such gene, or it was not fitted.
+        """
+        from bayesexpr import check_plots
+        from bayesexpr.calibration.fitted_study import replicates_of_gene
+
+        counts, replicated = replicates_of_gene(self, gene, np.random.default_rng(seed))
+        return check_plots.plot_ppc(counts, replicated, self.data.samples, title=gene, ax=ax)
+
+    def plot_dispersion(self, ax: Axes | None = None) -> Axes:
+        """Plot dispersion against mean count of every gene, with the learned trend."""
+        from bayesexpr import plots
+
+        posterior, shown = self.posterior["posterior"], self.genes[self.genes["fitted"]]
+        mean = np.geomspace(shown["baseMean"].min(), shown["baseMean"].max(), 80)
+        if "a0" in posterior:
+            trend = float(posterior["a0"].mean()) + float(posterior["a1"].mean()) / mean
+        else:
+            trend = np.full_like(mean, float(posterior["dispersion"].mean()))
+        return plots.plot_dispersion(shown["baseMean"], shown["dispersion"], (mean, trend), ax=ax)
 
     def save(self, folder: str | Path) -> Path:
         """Write a RUN folder; an existing one is replaced only when the new one is whole.

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesexpr.calibration.certificate import Certificate
+    from bayesexpr.progress import Progress
+
 KIND = "program"
 DATA = "data.json"
 GROUPS = ("log_likelihood", "posterior_predictive")
@@ -73,6 +76,25 @@ class Fit:
     def summary(self) -> pd.DataFrame:
         """Return :attr:`parameters`."""
         return self.parameters
+
+    def check(self, *, seed: int = 1, progress: Progress | None = None) -> Certificate:
+        """Check the fit: predictive checks, leave-one-out, prior sensitivity, calibration record.
+
+        Parameters
+        ----------
+        seed
+            Of everything random in the checks.
+        progress
+            Told where the check is.
+
+        Returns
+        -------
+        Certificate
+            Its ``summary`` is the verdict with the weakest point; ``write(run)`` adds it to a RUN folder.
+        """
+        from bayesexpr.calibration.checking_program import check_program
+
+        return check_program(self, seed=seed, progress=progress)
 
     def draws(self, name: str) -> NDArray[Any]:
         """Return one quantity's draws, [chain * draw, its own dimensions]."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,11 @@ from bayesexpr.errors import InputError
 from bayesexpr.posterior.decisions import qvalue, svalue
 
 from .coverage import clopper_pearson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesexpr.effect import Effect
 
 EDGES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _TO_ONE = (*EDGES, 0.6, 0.7, 0.8, 0.9, 1.0)  # where an effect may be exactly zero, both signs may be wrong
@@ -118,6 +124,19 @@ class DecisionReport:
         lists = all(row.ok for row in (*self.svalue, *self.qvalue))
         return bins and lists and (self.top.ok or self.top.n < LEAST_TOP)
 
+    def table(self) -> pd.DataFrame:
+        """One row per bin of a local rate and per list cut by a rate of lists."""
+        import pandas as pd
+
+        rows: list[tuple[Any, ...]] = []
+        for name, bins in (("lfsr", self.lfsr), ("lfdr", self.lfdr)):
+            rows += [(name, f"{b.low:g} to {b.high:g}", b.n, b.claimed, b.realised, b.ok) for b in bins if b.n]
+        for name, lists in (("svalue", self.svalue), ("qvalue", self.qvalue)):
+            rows += [(name, f"below {r.level:g}", r.listed, r.claimed, r.realised, r.ok) for r in lists if r.listed]
+        inside = f"90 % interval of the top {self.top.n}"
+        rows.append((inside, "held", self.top.n, 0.9, self.top.observed, self.top.ok or self.top.n < LEAST_TOP))
+        return pd.DataFrame(rows, columns=["rate", "range", "genes", "stated", "realised", "ok"])
+
     def __str__(self) -> str:
         lines = [f"decisions about {self.genes} simulated genes: {'as stated' if self.ok else 'NOT as stated'}"]
         for name, bins in (("lfsr", self.lfsr), ("lfdr", self.lfdr)):
@@ -150,6 +169,45 @@ def decision_report(made: Mapping[str, ArrayLike]) -> DecisionReport:
         svalue=realised_rates(s, a["lfsr"], wrong),
         qvalue=realised_rates(q, a["lfdr"], null),
         top=top_coverage(a["estimate"], a["covered"] > 0),
+    )
+
+
+def study_report(effect: Effect, truth: pd.DataFrame) -> DecisionReport:
+    """Judge the decisions about one study whose truth is known.
+
+    One study is one draw of everything that its genes share: standard errors count its genes as independent.
+
+    Parameters
+    ----------
+    effect
+        A contrast with 90 % intervals.
+    truth
+        Columns ``gene`` and ``true_log2fc``, of all the genes that have an answer.
+
+    Raises
+    ------
+    InputError
+        The intervals are not of 90 %, or a gene has no truth.
+    """
+    if abs(effect.ci - 0.9) > 1e-9:
+        raise InputError(
+            f"decisions are judged by 90 % intervals: ask for the contrast with ci=0.9, not {effect.ci:g}."
+        )
+    table = effect.table[effect.table["lfsr"].notna()]
+    true = truth.drop_duplicates("gene").set_index("gene")["true_log2fc"].reindex(table["gene"]).to_numpy(float)
+    if np.isnan(true).any():
+        gene = table["gene"].to_numpy()[np.isnan(true)][0]
+        raise InputError(f"the truth has a row for every gene with counts; {np.isnan(true).sum()} have none, {gene!r}.")
+    up = table["log2FoldChange"].to_numpy() >= 0
+    return decision_report(
+        {
+            "lfsr": table["lfsr"],
+            "lfdr": table["lfdr"],
+            "wrong_sign": np.where(up, true <= 0, true >= 0),
+            "no_change": np.where(up, true <= effect.rope, true >= -effect.rope),
+            "estimate": table["log2FoldChange"],
+            "covered": (table["ci_lower"].to_numpy() <= true) & (true <= table["ci_upper"].to_numpy()),
+        }
     )
 
 

@@ -15,6 +15,7 @@ import click
 from bayesexpr.errors import BayesexprError
 
 _COMMANDS = {
+    "check": "bayesexpr.cli.check",
     "datasets": "bayesexpr.cli.datasets",
     "de": "bayesexpr.cli.de",
     "doctor": "bayesexpr.cli.inspect",

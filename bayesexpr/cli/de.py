@@ -89,7 +89,7 @@ def de(
     data = read_counts(counts, samples=samples, lengths=lengths)
     plan = build_design(design, data.sample_table)
     asked = [plan.contrast(text) for text in contrasts]  # a mistake is found before anything is fitted
-    known, factors = _read_truth(truth), _size_factors(size_factors, data)
+    known, factors = read_truth(truth), _size_factors(size_factors, data)
     term = tested or _term_of(plan, contrasts[0])
     limits = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
     fit_settings = DESettings(**limits, **({} if cores is None else {"cores": cores}))
@@ -131,7 +131,8 @@ def _size_factors(given: str, data: CountData) -> Any:
     return given if given in METHODS or not Path(given).is_file() else read_size_factors(given, data.samples)
 
 
-def _read_truth(path: Path | None) -> Any:
+def read_truth(path: Path | None) -> Any:
+    """Read known log2 fold changes; None where no file is given."""
     import pandas as pd
 
     if path is None:

@@ -1,0 +1,29 @@
+"""``bayesexpr check``: the certificate of a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--truth", type=click.Path(path_type=Path), help="Known log2 fold changes (gene, true_log2fc).")
+@click.option("--seed", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True)
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--strict", is_flag=True, help="Exit with 4 where the fit is not trustworthy.")
+def check(run: Path, truth: Path | None, seed: int, quiet: bool, strict: bool) -> int:
+    """Check the fit in RUN: predictive checks, outlying counts, leave-one-out, priors, calibration."""
+    from bayesexpr.calibration.certificate import CHECK
+    from bayesexpr.cli.de import read_truth
+    from bayesexpr.fitting import load
+    from bayesexpr.progress import Silent, Terminal
+
+    known = read_truth(truth)
+    progress = Silent() if quiet else Terminal(1)
+    certificate = load(run).check(seed=seed, truth=known, progress=progress)
+    certificate.write(run)
+    click.echo(str(certificate))
+    click.echo(f"check: {run / CHECK}")
+    return 4 if strict and not certificate.passed else 0

@@ -1,0 +1,137 @@
+"""Check a finished fit: from its draws and its data to a certificate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayesexpr.distributions import Float
+from bayesexpr.posterior.de_draws import GeneBlock, linear_predictor
+from bayesexpr.posterior.verdict import Finding
+from bayesexpr.progress import Progress, Silent
+
+from . import loo_report, matched_record, outlying_cells, prior_sensitivity
+from .certificate import Certificate, conclude
+from .decisions import study_report
+from .fitted_study import FittedStudy, spread, take_draws, take_genes
+from .gene_integration import Hyper
+from .leave_one_out import leave_one_out
+from .predictive_checks import REPLICATES, Streamed, reference_p_values
+
+if TYPE_CHECKING:
+    from bayesexpr.de_fit import DEFit
+
+HYPER_DRAWS, HYPER_DRAWS_FEW_GENES, FEW_GENES = 16, 64, 500
+"""Draws of the hyperparameters under which genes are integrated out: more where few genes leave them uncertain."""
+
+PLAIN_GENES = 100
+"""Genes whose counts are also left out by reweighting draws, as a second opinion."""
+
+
+def check_study(
+    fit: DEFit, *, seed: int = 1, truth: pd.DataFrame | None = None, progress: Progress | None = None
+) -> Certificate:
+    """Check a fit of ``negative_binomial_de``.
+
+    Parameters
+    ----------
+    seed
+        Of replicates, simulated genes and integration points.
+    truth
+        Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study.
+    progress
+        Told where the check is.
+
+    Returns
+    -------
+    Certificate
+    """
+    news = progress or Silent()
+    fitted = FittedStudy.of(fit)
+    rng = np.random.default_rng([seed, 3])
+    news.say(f"replicated tables of {fitted.full['G']} genes x {fitted.full['S']} samples")
+    streamed, plain = _stream(fitted, rng)
+    few = fitted.full["G"] < FEW_GENES
+    hyper = Hyper(fitted.thinned_hyper(HYPER_DRAWS_FEW_GENES if few else HYPER_DRAWS), fitted.centre)
+    study = fitted.study()
+    news.say("simulated genes to hold p-values against")
+    checks = streamed.finish(reference_p_values(study, hyper, rng), fitted.samples)
+    news.say("leave-one-out of every count")
+    left = leave_one_out(study, hyper, rng)
+    pit = left.pit(rng)
+    news.say("prior sensitivity")
+    sensitivity = prior_sensitivity.prior_sensitivity(prior_sensitivity.of_study(fitted))
+    outliers = outlying_cells.outlying_cells(left, fitted.full["count"], fitted.genes, fitted.samples)
+    record = matched_record.matched_record(fitted.model, "nuts")
+    loo = loo_report.study_table(left, plain)
+    marked = int((fit.genes["status"] == "outlier").sum())
+    findings = [
+        *checks.findings(),
+        loo_report.pit_finding(pit, dict(enumerate(fitted.samples))),
+        outlying_cells.finding(outliers, left.elpd.size, marked),
+        prior_sensitivity.finding(sensitivity),
+        loo_report.finding(loo),
+        matched_record.finding(fitted.model, record),
+    ]
+    tables = {
+        "samples": checks.samples,
+        "overall": checks.overall,
+        "genes": checks.genes,
+        "trend": checks.trend,
+        "pit": loo_report.pit_table(pit),
+        "outliers": outliers,
+        "loo": loo,
+        "pareto_k": loo_report.k_table(left.pareto_k, left.threshold),
+        "sensitivity": sensitivity,
+    }
+    if truth is not None:
+        decided = study_report(fit.contrast(_first_contrast(fit), ci=0.9), truth)
+        tables["decisions"] = decided.table()
+        findings.append(Finding(int(not decided.ok), str(decided).replace("\n ", ";")))
+    return Certificate(
+        title=f"{fitted.model.NAME}: {fit.design.formula}, {fitted.full['G']} genes x {fitted.full['S']} samples",
+        verdict=conclude(findings, fit.verdict),
+        tables={name: table for name, table in tables.items() if len(table) or name == "outliers"},
+        numbers={
+            "genes": fitted.full["G"],
+            "samples": fitted.full["S"],
+            "replicates": REPLICATES,
+            "counts_with_points_of_their_own": left.again,
+            "k_threshold": left.threshold,
+            "sensitivity_threshold": prior_sensitivity.THRESHOLD,
+            "record": record,
+            "seed": seed,
+        },
+    )
+
+
+def _first_contrast(fit: DEFit) -> str:
+    asked = fit.record.get("contrasts") or [str(fit.design.column_names[fit.design.tested_columns[0]])]
+    return str(asked[0])
+
+
+def _stream(fitted: FittedStudy, rng: np.random.Generator) -> tuple[Streamed, loo_report.PlainSubset]:
+    """Go through the draws once: replicated tables of all genes, plain leave-one-out of a few."""
+    streamed = Streamed(fitted, rng)
+    pick = spread(fitted.draws, REPLICATES)
+    chosen = np.sort(rng.choice(fitted.full["G"], min(PLAIN_GENES, fitted.full["G"]), replace=False))
+    parts = []
+    for block in fitted.blocks():
+        streamed.add(take_draws(block, pick))
+        inside = chosen[(chosen >= block.genes.start) & (chosen < block.genes.stop)]
+        if len(inside):
+            parts.append(_plain(fitted, block, inside))
+    joined = {name: np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("elpd", "pareto_k")}
+    return streamed, loo_report.PlainSubset(**joined, genes=chosen, threshold=parts[0].threshold)
+
+
+def _plain(fitted: FittedStudy, block: GeneBlock, genes: Any) -> loo_report.PlainSubset:
+    full, places = fitted.full, genes - block.genes.start
+    few = take_genes(block, places)
+    cut = {**full, "log_length": full["log_length"][:, genes]}
+    mu = np.exp(np.minimum(linear_predictor(few, fitted.hyper["log_f"][None], cut)[0], 40.0))
+    phi: Float = np.exp(few.log_phi[0].astype(float))
+    log_weight = np.log(fitted.hyper["weight"]) if full["C"] > 1 else np.zeros((fitted.draws, 1))
+    return loo_report.plain_subset(full["count"][:, genes], mu, phi, log_weight, genes)

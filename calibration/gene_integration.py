@@ -1,0 +1,232 @@
+r"""A gene's parameters integrated out, given hyperparameters, by importance sampling around its mode.
+
+Given the hyperparameters theta the genes are independent, and each has a handful of parameters psi: log mean, log
+precision, the tested effect, other effects. A heavy-tailed proposal q around the mode, one for each component of the
+effect, gives points psi_i; with log-likelihoods l_is of each sample s and M draws theta_j of the hyperparameters,
+
+.. math:: \log w_{jic} = \log p(c \mid \theta_j) + \log p(\psi_i \mid \theta_j, c) + \sum_s l_{ijcs} - \log q_c(\psi_i)
+
+are the weights of the posterior. Leaving out sample s of the gene divides them by exp(l_s); the marginal over theta of
+what is left is corrected by 1 / sum_ic w, so that the data left out have no part in the hyperparameters either. The
+same points serve every sample. Where the tail of a count's weights is too heavy, new points are drawn around the mode
+of the posterior without it, and both sets are used as one mixture (Veach and Guibas 1995, SIGGRAPH 95:419).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+from scipy.stats import qmc
+
+from bayesexpr.distributions import Float, log_rising_factorial, normal_logpdf, spherical_student_t_logpdf
+from bayesexpr.empirical_bayes.laplace import GenePosterior, Study, gene_posterior, start
+
+TAILS = 5.0
+"""Degrees of freedom of the proposals."""
+
+WIDER = 1.2
+"""Proposals are this much wider than Laplace's approximation: what is left of the data says less than all of them."""
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """M draws of the hyperparameters, [M, ...] each, and the point that the proposals are made at."""
+
+    draws: Mapping[str, Float]
+    centre: Mapping[str, Float]
+
+    @property
+    def size(self) -> int:
+        """Number of draws."""
+        return len(self.draws["mu_alpha"])
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A multivariate t for each gene: mean [g, p] and Cholesky factor [g, p, p] in coordinates alpha, e, Q'd, u."""
+
+    mean: Float
+    factor: Float
+
+    def log_density(self, x: Float) -> Float:
+        """Log density [N, g] of points [N, g, p]."""
+        p = self.mean.shape[1]
+        white = np.linalg.solve(self.factor, (x - self.mean).transpose(1, 2, 0)).transpose(2, 0, 1)
+        log_det = np.log(np.diagonal(self.factor, axis1=1, axis2=2)).sum(axis=1)
+        return spherical_student_t_logpdf(white, TAILS) - log_det if p else np.zeros(x.shape[:2])
+
+    def draw(self, t: Float) -> Float:
+        """Turn spherical t variates [N, g, p] into points."""
+        return np.asarray(self.mean + np.einsum("gpq,ngq->ngp", self.factor, t, optimize=True))
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Points of all components with their posterior log weights.
+
+    Attributes
+    ----------
+    log_weight
+        [M, I, g], normalised over I in each of the M draws of the hyperparameters; I counts points of all components.
+    log_lik
+        [S, M, I, g] of each count.
+    log_mean, log_phi
+        [S, M, I, g] and [M, I, g], of the counts' distributions.
+    """
+
+    log_weight: Float
+    log_lik: Float
+    log_mean: Float
+    log_phi: Float
+
+
+def approximate(study: Study, hyper: Mapping[str, Float], modes: list[Float] | None = None) -> list[GenePosterior]:
+    """Find the mode and curvature of every gene in every component."""
+    begin = modes or [start(study)] * study.at.C
+    return [gene_posterior(study, hyper, c, begin[c]) for c in range(study.at.C)]
+
+
+def proposals(study: Study, found: list[GenePosterior]) -> list[Proposal]:
+    """Widen Laplace's approximation of each component, in the directions that its likelihood sees."""
+    out = []
+    for c, one in enumerate(found):
+        keep = _kept(study, c)
+        covariance = np.einsum("pi,gij,qj->gpq", keep, np.linalg.inv(one.precision), keep, optimize=True)
+        out.append(Proposal(one.mode @ keep.T, WIDER * np.linalg.cholesky(covariance)))
+    return out
+
+
+def without_sample(study: Study, s: int) -> Study:
+    """Return the study without one sample."""
+    full = dict(study.full)
+    rows = np.delete(np.arange(full["S"]), s)
+    for name in ("count", "log_length", "log_size_factor", "nuisance_design", "design"):
+        full[name] = full[name][rows]
+    full["component_design"] = full["component_design"][:, rows]
+    full["S"] = len(rows)
+    return Study(replace(study.at, S=len(rows)), full, study.nu)
+
+
+def hyper_without_sample(hyper: Mapping[str, Float], s: int) -> dict[str, Float]:
+    """Return hyperparameters without one sample's size factor."""
+    return {**hyper, "log_f": np.delete(hyper["log_f"], s, axis=-1)}
+
+
+def points(mixture: list[list[Proposal]], number: int, rng: np.random.Generator) -> list[tuple[Float, Float]]:
+    """Draw `number` points from each proposal.
+
+    Parameters
+    ----------
+    mixture
+        Proposals for each component; those of one component are used as a mixture with equal weights.
+
+    Returns
+    -------
+    list
+        Points [N, g, p] and their log density [N, g], for each component.
+    """
+    out = []
+    for several in mixture:
+        g, p = several[0].mean.shape
+        drawn = []
+        for one in several:
+            u = qmc.Sobol(p + 1, rng=rng).random(number)[:, None, :]
+            u = (u + rng.random((g, p + 1))) % 1.0  # each gene has its own shift: errors do not add up over genes
+            u = np.clip(u, 1e-12, 1 - 1e-12)
+            radius = np.sqrt(TAILS / stats.chi2.ppf(u[..., :1], TAILS))
+            drawn.append(one.draw(special.ndtri(u[..., 1:]) * radius))
+        x = np.concatenate(drawn)
+        density = [one.log_density(x) for one in several]
+        out.append((x, special.logsumexp(density, axis=0) - np.log(len(several))))
+    return out
+
+
+def weigh(study: Study, hyper: Hyper, drawn: list[tuple[Float, Float]]) -> Weighted:
+    """Weigh points under every draw of the hyperparameters.
+
+    Parameters
+    ----------
+    study
+        Of the g genes of the points.
+    drawn
+        As :func:`points` returns them.
+    """
+    parts = [_component(study, hyper, c, *one) for c, one in enumerate(drawn)]
+    joined = [np.concatenate([part[k] for part in parts], axis=-2) for k in range(4)]
+    joint = joined[0] + joined[1].sum(axis=0)
+    return Weighted(joint - special.logsumexp(joint, axis=1, keepdims=True), *joined[1:])
+
+
+def _component(study: Study, hyper: Hyper, c: int, x: Float, log_q: Float) -> tuple[Float, Float, Float, Float]:
+    """Log prior over proposal [M, I, g], log-likelihood, log mean [S, M, I, g] and log phi [M, I, g]."""
+    at, full, h, centre = study.at, study.full, hyper.draws, hyper.centre
+    basis = _basis(full["component"][c])
+    r, R, M = basis.shape[1], at.R, hyper.size
+    tau = centre["tau"][full["nuisance_term"]]
+    d = x[..., at.d.start : at.d.start + r]
+    u = x[..., at.d.start + r :]
+    m = centre["m"] @ basis if at.spike else np.zeros(r)
+
+    # the gene's parameters on their own scales, and the volume that this takes
+    alpha, effect, other = x[..., 0], m + centre["s"] * d, tau * u
+    log_volume = r * np.log(centre["s"]) + np.log(tau).sum()
+    if at.trend:
+        log_phi = centre["sigma_phi"] * x[..., 1] - np.log(centre["a0"] + centre["a1"] * np.exp(-alpha))
+        log_volume = log_volume + np.log(centre["sigma_phi"])
+        log_phi = log_phi[None]
+    else:
+        log_phi = np.broadcast_to(-np.log(h["dispersion"])[:, None, None], (M, 1, 1))
+
+    # priors under every draw of the hyperparameters
+    def each(name: str) -> Float:
+        return np.asarray(h[name])[:, None, None]
+
+    prior = normal_logpdf(alpha, each("mu_alpha"), each("sigma_alpha"))
+    if at.trend:
+        trend = -np.log(each("a0") + each("a1") * np.exp(-alpha))
+        prior = prior + normal_logpdf(log_phi, trend, each("sigma_phi"))
+    if r:
+        m_each = (h["m"] @ basis)[:, None, None, :] if at.spike else 0.0
+        scaled = (effect - m_each) / each("s")[..., None]
+        slab = normal_logpdf(scaled, 0, 1).sum(-1) if study.nu is None else spherical_student_t_logpdf(scaled, study.nu)
+        prior = prior + slab - r * np.log(each("s"))
+    if R:
+        taus = h["tau"][:, full["nuisance_term"]][:, None, None, :]
+        prior = prior + normal_logpdf(other, 0.0, taus).sum(-1)
+    if at.C > 1:
+        prior = prior + np.log(h["weight"][:, c])[:, None, None]
+    log_prior = prior - (log_q - log_volume)
+
+    # the counts
+    y, design = full["count"], full["component_design"][c] @ basis
+    phi = np.exp(log_phi)
+    shape = (full["S"], M, *alpha.shape)
+    log_lik, log_mean = np.empty(shape), np.empty(shape)
+    for s in range(full["S"]):
+        base = alpha + full["log_length"][s] + effect @ design[s] + other @ full["nuisance_design"][s]
+        constant = log_rising_factorial(y[s], phi) - special.gammaln(y[s] + 1.0)
+        log_mean[s] = base + h["log_f"][:, s, None, None]
+        ratio = np.minimum(log_mean[s] - log_phi, 700.0)
+        log_lik[s] = constant + y[s] * log_mean[s] - (y[s] + phi) * np.log1p(np.exp(ratio))
+    return log_prior, log_lik, log_mean, np.broadcast_to(log_phi, (M, *alpha.shape))
+
+
+def _basis(projector: Float) -> Float:
+    """Orthonormal basis [K, r] of the effects that a component allows."""
+    values, vectors = np.linalg.eigh(projector)
+    return np.asarray(vectors[:, values > 0.5])
+
+
+def _kept(study: Study, c: int) -> Float:
+    """Matrix [p, P] that takes the coordinates of a gene to those that the component's likelihood sees."""
+    at = study.at
+    basis = _basis(study.full["component"][c])
+    rows: list[NDArray[Any]] = [np.eye(at.P)[: at.d.start]]
+    middle = np.zeros((basis.shape[1], at.P))
+    middle[:, at.d] = basis.T
+    return np.concatenate([*rows, middle, np.eye(at.P)[at.u]])

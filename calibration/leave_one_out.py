@@ -1,0 +1,218 @@
+"""Every count predicted from all the others: integrated leave-one-out, with a Pareto k-hat of each.
+
+Plain importance sampling from the posterior's draws fails for models with parameters of each gene: a count is one of
+the few that its gene's parameters are learned from, and without it the posterior lies elsewhere. Here those parameters
+are integrated out (:mod:`.gene_integration`), so that only the hyperparameters, which thousands of genes inform, are
+reweighted. Vehtari, Mononen, Tolvanen, Sivula and Winther (2016, J Mach Learn Res 17:103) compare such integrals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc
+
+from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.laplace import GenePosterior, Study
+
+from .gene_integration import (
+    Hyper,
+    Weighted,
+    approximate,
+    hyper_without_sample,
+    points,
+    proposals,
+    weigh,
+    without_sample,
+)
+from .tail_shape import k_threshold, pareto_k
+
+POINTS, POINTS_AGAIN = 128, 256
+"""Points of each component of each gene, at first, and from each proposal for counts that need their own."""
+
+CELLS_AT_ONCE = 2**22
+"""Elements of the largest array: a few of them are held at a time."""
+
+PREDICTED = 64
+"""Draws of a count's predictive distribution from which its PIT is computed."""
+
+SUSPECT = 0.02
+"""Tail probability from those draws below which it is computed from all points."""
+
+LEAST_HYPER = 0.3
+"""Least effective share of the draws of the hyperparameters; a count below that decides them alone."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What the other counts predict for every count; arrays are [sample, gene].
+
+    Attributes
+    ----------
+    elpd
+        Log predictive density of the count, given all others.
+    pareto_k
+        Shape of the tail of the weights behind it; infinite where one count decides the hyperparameters.
+    threshold
+        Largest k-hat to be trusted.
+    below, mass
+        P(new count < count) and P(new count = count).
+    tail
+        Twice the smaller of P(new count <= count) and P(new count >= count), at most 1.
+    expected
+        Geometric mean of the predicted mean count.
+    again
+        Number of counts that needed points of their own.
+    """
+
+    elpd: Float
+    pareto_k: Float
+    threshold: float
+    below: Float
+    mass: Float
+    tail: Float
+    expected: Float
+    again: int
+
+    @property
+    def unreliable(self) -> float:
+        """Share of counts with a k-hat above the threshold."""
+        return float(np.mean(self.pareto_k > self.threshold))
+
+    def pit(self, rng: np.random.Generator) -> Float:
+        """Randomised probability integral transform: uniform where the model is right."""
+        return np.asarray(self.below + rng.random(self.below.shape) * self.mass)
+
+
+def leave_one_out(
+    study: Study,
+    hyper: Hyper,
+    rng: np.random.Generator,
+    *,
+    number: int = POINTS,
+    progress: Callable[[str], None] | None = None,
+) -> LeftOut:
+    """Predict every count of a study from all the others.
+
+    Parameters
+    ----------
+    study
+        Counts and designs.
+    hyper
+        Draws of the hyperparameters from their posterior, given all counts.
+    number
+        Points of each component of each gene.
+    progress
+        Told what is done.
+    """
+    S, G = study.full["S"], study.full["G"]
+    tell = progress or (lambda text: None)
+    found = approximate(study, hyper.centre)
+    out = {name: np.empty((S, G)) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected")}
+    size = max(1, CELLS_AT_ONCE // (S * hyper.size * number * study.at.C))
+    for start in range(0, G, size):
+        genes = np.arange(start, min(start + size, G))
+        part = study.subset(genes)
+        drawn = points([[one] for one in proposals(part, _cut(found, genes))], number, rng)
+        weighted = weigh(part, hyper, drawn)
+        for s in range(S):
+            _write(out, weighted, s, part.full["count"][s], s, genes, rng)
+        tell(f"leave-one-out: {genes[-1] + 1} of {G} genes")
+    limit = k_threshold(number * study.at.C)
+    wrong = out["pareto_k"] > limit
+    for s in range(S if S > 1 else 0):
+        chosen = np.flatnonzero(wrong[s])
+        for start in range(0, len(chosen), max(1, size // 4)):
+            genes = chosen[start : start + max(1, size // 4)]
+            weighted = _around_the_rest(study.subset(genes), hyper, _cut(found, genes), s, rng)
+            _write(out, weighted, s, study.full["count"][s, genes], s, genes, rng)
+        tell(f"leave-one-out: sample {s + 1} of {S}, {len(chosen)} counts with points of their own")
+    return LeftOut(**out, threshold=limit, again=int(wrong.sum()))
+
+
+def leave_out(weighted: Weighted, s: int) -> tuple[Float, Float, Float]:
+    """Leave one count of each gene out.
+
+    Returns
+    -------
+    elpd, pareto_k, weight
+        [g], [g], and the weights [M, I, g] of the points without the count, normalised for each gene.
+    """
+    log_weight = weighted.log_weight - weighted.log_lik[s]
+    top = log_weight.max(axis=(0, 1))
+    weight = np.exp(log_weight - top)
+    total = weight.sum(axis=(0, 1))
+    elpd = np.log(len(weight)) - np.log(total) - top
+    weight /= total
+    of_hyper = weight.sum(axis=1)
+    # points are judged as if each draw of the hyperparameters counted alike: what reweights those is judged beside
+    k = pareto_k((weight / of_hyper[:, None]).sum(axis=0))
+    effective = 1.0 / (of_hyper**2).sum(axis=0) / len(of_hyper)
+    return elpd, np.where(effective < LEAST_HYPER, np.inf, k), weight
+
+
+def _write(
+    out: dict[str, Float],
+    weighted: Weighted,
+    s: int,
+    y: NDArray[np.int64],
+    row: int,
+    genes: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> None:
+    elpd, k, weight = leave_out(weighted, s)
+    out["elpd"][row, genes], out["pareto_k"][row, genes] = elpd, k
+    # one draw of the hyperparameters to each point: their spread is in the points as a whole
+    M, I = weight.shape[:2]  # noqa: E741
+    turn = np.arange(I) % M
+    single = weight[turn, np.arange(I)]
+    single = single / single.sum(axis=0)
+    log_mean, log_phi = weighted.log_mean[s, turn, np.arange(I)], weighted.log_phi[turn, np.arange(I)]
+    at_most, at_least = _tails(y, *_resample(single, log_mean, log_phi, rng))
+    suspect = np.minimum(at_most, at_least) < SUSPECT
+    if suspect.any():
+        full = _tails(y[suspect], log_mean[:, suspect], log_phi[:, suspect], single[:, suspect])
+        at_most[suspect], at_least[suspect] = full
+    out["below"][row, genes] = np.clip(1.0 - at_least, 0.0, 1.0)
+    out["mass"][row, genes] = np.clip(at_most + at_least - 1.0, 0.0, 1.0)
+    out["tail"][row, genes] = np.minimum(2.0 * np.minimum(at_most, at_least), 1.0)
+    out["expected"][row, genes] = np.exp((single * log_mean).sum(axis=0))
+
+
+def _resample(
+    weight: Float, log_mean: Float, log_phi: Float, rng: np.random.Generator
+) -> tuple[Float, Float, Float | None]:
+    """Draw `PREDICTED` points of each gene by their weights (systematic resampling)."""
+    reach = np.cumsum(weight, axis=0)
+    at = (np.arange(PREDICTED)[:, None] + rng.random(weight.shape[1])) / PREDICTED
+    chosen = np.stack([(reach < row).sum(axis=0) for row in at])
+    chosen = np.minimum(chosen, len(weight) - 1)
+    return np.take_along_axis(log_mean, chosen, 0), np.take_along_axis(log_phi, chosen, 0), None
+
+
+def _tails(y: NDArray[np.int64], log_mean: Float, log_phi: Float, weight: Float | None = None) -> tuple[Float, Float]:
+    """P(new count <= y) and P(new count >= y), [g], of mixtures of negative binomials [I, g]."""
+    phi, success = np.exp(log_phi), 1.0 / (1.0 + np.exp(np.clip(log_mean - log_phi, -700.0, 700.0)))
+    count = y.astype(np.float64)
+    at_most = betainc(phi, count + 1.0, success)
+    at_least = np.where(count > 0, betainc(np.maximum(count, 1.0), phi, 1.0 - success), 1.0)
+    if weight is None:
+        return at_most.mean(axis=0), at_least.mean(axis=0)
+    return (weight * at_most).sum(axis=0), (weight * at_least).sum(axis=0)
+
+
+def _around_the_rest(
+    study: Study, hyper: Hyper, found: list[GenePosterior], s: int, rng: np.random.Generator
+) -> Weighted:
+    """Weigh points around the mode without sample s, and around the mode with it, as one mixture."""
+    rest = approximate(without_sample(study, s), hyper_without_sample(hyper.centre, s), [one.mode for one in found])
+    mixture = [list(pair) for pair in zip(proposals(study, found), proposals(study, rest), strict=True)]
+    return weigh(study, hyper, points(mixture, POINTS_AGAIN, rng))
+
+
+def _cut(found: list[GenePosterior], genes: NDArray[np.int64]) -> list[GenePosterior]:
+    names = ("mode", "precision", "mean", "variance", "log_marginal")
+    return [GenePosterior(*(getattr(one, name)[genes] for name in names)) for one in found]

@@ -1,0 +1,60 @@
+"""The calibration record that belongs to a fit: same program, same options, same priors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bayesexpr.errors import InputError
+from bayesexpr.models.base import Model
+from bayesexpr.posterior.verdict import Finding
+
+from .program_sbc import METHODS, plan
+from .record import FOLDER, read_record
+
+
+def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str, Any] | None:
+    """Find the record of a program with its options and priors.
+
+    Its simulated studies have the design of the record's own scenario, not that of the fit.
+
+    Returns
+    -------
+    dict or None
+        ``scenario``, ``verdict``, ``simulations`` and ``reason``; None where no record matches.
+    """
+    if not folder.is_dir() or method not in METHODS:
+        return None
+    wanted = plan(model, method=method)[1].digest()
+    found = []
+    for path in sorted(folder.glob(f"{model.NAME}-*.json")):
+        try:
+            record = read_record(path)
+        except InputError:
+            continue
+        if record["backend_digest"] == wanted:
+            found.append(record)
+    if not found:
+        return None
+    best = max(found, key=lambda record: record["simulations"]["finished"])
+    return {
+        "scenario": best["scenario"],
+        "verdict": best["verdict"],
+        "simulations": best["simulations"]["finished"],
+        "reason": best["reasons"][0] if best["reasons"] else "",
+    }
+
+
+def finding(model: Model, record: dict[str, Any] | None) -> Finding:
+    """Say what the record of a program says, or that there is none."""
+    if record is None:
+        return Finding(
+            0,
+            f"No calibration record is committed for {model.NAME} with these options and priors; "
+            f"`bayesexpr sbc {model.NAME}` makes a campaign.",
+        )
+    text = (
+        f"Simulation-based calibration of this program, options and priors ({record['simulations']} simulations of "
+        f"{record['scenario']}, not of this study's design): {record['verdict']}; {record['reason']}."
+    )
+    return Finding(int(record["verdict"] == "FAIL"), text)

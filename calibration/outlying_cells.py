@@ -1,0 +1,81 @@
+"""Outlying counts: those far outside what all the other counts predict for them.
+
+Each count is held against its own leave-one-out predictive distribution, so that it cannot widen the prediction that
+it is judged by, and the tail probabilities of the whole table are adjusted for their number by Holm's step-down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesexpr.posterior.predictive import holm
+from bayesexpr.posterior.verdict import Finding
+
+from .leave_one_out import LeftOut
+
+LEVEL = 0.05
+MANY = 0.001
+"""Share of outlying counts above which to take care: the model has not met them."""
+
+COLUMNS = ("gene", "sample", "count", "expected", "tail_probability", "adjusted", "pareto_k")
+
+
+def outlying_cells(
+    found: LeftOut, counts: NDArray[np.int64], genes: Sequence[str], samples: Sequence[str], level: float = LEVEL
+) -> pd.DataFrame:
+    """List the outlying counts, the least probable first.
+
+    Parameters
+    ----------
+    found
+        Leave-one-out of the table.
+    counts
+        [S, G].
+    genes, samples
+        Names.
+    level
+        Adjusted tail probability below which a count is outlying: the probability of any false one in the table.
+    """
+    adjusted = holm(found.tail)
+    where = np.argwhere(adjusted < level)
+    where = where[np.argsort(found.tail[tuple(where.T)], kind="stable")]
+    rows = [
+        (
+            genes[g],
+            samples[s],
+            int(counts[s, g]),
+            float(found.expected[s, g]),
+            float(found.tail[s, g]),
+            float(adjusted[s, g]),
+            float(found.pareto_k[s, g]),
+        )
+        for s, g in where
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def finding(table: pd.DataFrame, cells: int, marked: int) -> Finding:
+    """Say how many counts are outlying.
+
+    Parameters
+    ----------
+    table
+        As :func:`outlying_cells` returns it.
+    cells
+        Number of counts looked at.
+    marked
+        Number of genes with status ``outlier`` in the results.
+    """
+    if not len(table):
+        return Finding(0, f"None of {cells} counts is outlying, each predicted from all others.")
+    first = table.iloc[0]
+    text = (
+        f"{len(table)} of {cells} counts, of {table['gene'].nunique()} genes, are outlying (the results mark {marked} "
+        f"genes as outlier); the most is {first['gene']} in {first['sample']}: {first['count']}, predicted about "
+        f"{first['expected']:.3g}."
+    )
+    return Finding(int(len(table) > MANY * cells), text)
