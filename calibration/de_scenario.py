@@ -16,13 +16,14 @@ import numpy as np
 from scipy import special
 
 from bayesexpr.distributions import log_rising_factorial
-from bayesexpr.empirical_bayes.whitening import starting_points, warm_start
+from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points, warm_start
 from bayesexpr.models import de_layout
 from bayesexpr.models.base import Model
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.posterior.de_draws import ChainArrays, component_probability
 from bayesexpr.posterior.effects import ROPE, summarise
-from bayesexpr.stan.output import read_chains
+from bayesexpr.stan.kernels import shared_library
+from bayesexpr.stan.output import ChainDraws, read_chains
 from bayesexpr.stan.program import render
 from bayesexpr.stan.sampling import run_nuts
 from bayesexpr.stan.settings import SamplerSettings
@@ -35,6 +36,8 @@ from .ranks import Floats
 
 _HYPER = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "weight", "tau", "log_f")
 SETTINGS = SamplerSettings(chains=1, warmup=300, draws=800, step_size=0.2)
+BLOCKED_SETTINGS = SamplerSettings(chains=1, warmup=1200, draws=3200, thin=4, metric="unit_e")
+"""Of the blocked sampler: an iteration is a few passes over the counts, and four make a draw."""
 
 
 @dataclass(frozen=True)
@@ -114,41 +117,38 @@ class DEBackend:
     Attributes
     ----------
     settings
-        Of NUTS; the seed is that of the simulation.
+        Of the sampler; the seed is that of the simulation.
+    method
+        ``nuts``, or ``blocked``: genes and hyperparameters in turn (:mod:`bayesexpr.blocked`).
     compiled
-        Found by :meth:`prepare`.
+        The program, or the kernel's core as a library for the blocked sampler; found by :meth:`prepare`.
     """
 
     model: NegativeBinomialDE
     settings: SamplerSettings = SETTINGS
+    method: str = "nuts"
     compiled: Compiled | None = None
 
     @property
     def name(self) -> str:
         """Method, for records."""
-        return "nuts"
+        return self.method
 
     def prepare(self) -> DEBackend:
         """Compile the program, unless that was done."""
         if self.compiled is not None:
             return self
-        return replace(self, compiled=compiled(render(self.model.NAME, self.model.options)))
+        program = render(self.model.NAME, self.model.options)
+        if self.method == "blocked":
+            return replace(self, compiled=Compiled(shared_library(program), binary=True))
+        return replace(self, compiled=compiled(program))
 
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
-        """Run NUTS on one study."""
-        program = ready(self.compiled)
+        """Sample one study."""
         full = self.model.complete(data)
         warm = warm_start(self.model, full, np.random.default_rng([seed, 1]))
         with tempfile.TemporaryDirectory(prefix="bayesexpr-") as folder:
-            files = run_nuts(
-                program.path,
-                self.model.stan_data(data, whitening=warm.whitening),
-                replace(self.settings, seed=seed, cores=1),
-                output_dir=Path(folder),
-                inits=starting_points(warm, self.settings.chains, np.random.default_rng([seed, 2])),
-                binary=program.binary,
-            )
-            chains = read_chains(files)
+            chains = self._chains(full, warm, replace(self.settings, seed=seed, cores=1), Path(folder))
             draws = self._parameters(chains[0].names, [c.draws for c in chains], warm.whitening, full)
             columns = np.stack([c.sampler for c in chains])
         diagnostics = {
@@ -157,6 +157,24 @@ class DEBackend:
             "leapfrogs_per_draw": float(columns[..., 4].mean()),
         }
         return Posterior(draws, diagnostics)
+
+    def _chains(
+        self, full: Mapping[str, Any], warm: WarmStart, settings: SamplerSettings, folder: Path
+    ) -> tuple[ChainDraws, ...]:
+        program = ready(self.compiled)
+        if self.method == "blocked":
+            from bayesexpr.blocked.sampling import sample
+
+            return sample(self.model, full, warm, program.path, settings, folder)
+        files = run_nuts(
+            program.path,
+            self.model.stan_data(full, whitening=warm.whitening),
+            settings,
+            output_dir=folder,
+            inits=starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2])),
+            binary=program.binary,
+        )
+        return read_chains(files)
 
     def _parameters(
         self, names: tuple[str, ...], draws: list[Any], maps: de_layout.Whitening, full: Mapping[str, Any]
@@ -180,10 +198,15 @@ class DEBackend:
 
         Where a chain starts, and the linear map that whitens its coordinates, do not change the posterior.
         """
-        program = program_digest(render(self.model.NAME, self.model.options))
+        program = render(self.model.NAME, self.model.options)
         priors = {name: str(self.model.prior(name)) for name in self.model.PRIORS}
         between = methods(type(self.model), "stan_data", "layout")
-        return digest_of(program, *between, type(self)._parameters, de_layout, priors, asdict(self.settings))
+        common = (program_digest(program), *between, type(self)._parameters, de_layout, priors, asdict(self.settings))
+        if self.method != "blocked":
+            return digest_of(*common)
+        from bayesexpr.blocked import chain, sampling, target
+
+        return digest_of(*common, chain, sampling, target)
 
     def versions(self) -> dict[str, str]:
         """Versions of Stan and of the compiler."""

@@ -17,33 +17,41 @@ from pathlib import Path
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 
+from .backend import Backend
 from .campaign import Progress, run_campaign
 from .program_sbc import plan
 from .record import FOLDER, read_record, stale, write_record
+from .scenarios import Scenario
 
 TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
-FAST = frozenset(
-    {
-        "beta_binomial",
-        "gamma_poisson",
-        "dirichlet_multinomial",
-        "coverage_decay",
-        "adaptive_shrinkage",
-        "gaussian_linear",
-    }
-)
+FAST = frozenset({"beta_binomial", "gamma_poisson", "dirichlet_multinomial"})
 """Programs whose fits take a fraction of a second: their committed records are of the release tier."""
 
 
-def recorded_size(program: str) -> int:
-    """Return how many simulations a program's committed record has, at least."""
-    return TIERS["release" if program in FAST else "pull_request"]
+def campaigns() -> dict[str, tuple[str, str]]:
+    """Return program and method of every campaign by name: each program by NUTS, the flagship by its other one too."""
+    by_nuts = {name: (name, "nuts") for name in registry.names()}
+    return by_nuts | {"negative_binomial_de-blocked": ("negative_binomial_de", "blocked")}
 
 
-def is_fresh(path: Path, program: str, simulations: int) -> bool:
-    """Whether a program's record exists, is of today's program, and large enough."""
-    what, how = plan(program)
+def planned(name: str) -> tuple[Scenario, Backend]:
+    """Return what is simulated and what fits it, of a campaign by its name."""
+    known = campaigns()
+    if name not in known:
+        raise InputError(f"there is no campaign {name!r}; there are {', '.join(known)}.")
+    program, method = known[name]
+    return plan(program, method=method)
+
+
+def recorded_size(name: str) -> int:
+    """Return how many simulations a committed record has, at least."""
+    return TIERS["release" if name in FAST else "pull_request"]
+
+
+def is_fresh(path: Path, name: str, simulations: int) -> bool:
+    """Whether a campaign's record exists, is of today's program, and large enough."""
+    what, how = planned(name)
     try:
         record = read_record(path)
     except InputError:
@@ -51,16 +59,16 @@ def is_fresh(path: Path, program: str, simulations: int) -> bool:
     return not stale(record, what, how) and record["simulations"]["planned"] >= simulations
 
 
-def record_path(program: str, folder: Path = FOLDER) -> Path:
-    """Path of a program's record."""
-    what, how = plan(program)
+def record_path(name: str, folder: Path = FOLDER) -> Path:
+    """Path of a campaign's record."""
+    what, how = planned(name)
     return folder / f"{what.name}-{how.name}.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make records; returns 1 if one does not pass."""
     parser = argparse.ArgumentParser(prog="bayesexpr.calibration.evidence", description="Make the calibration records.")
-    parser.add_argument("programs", nargs="*", help="programs; all unless named")
+    parser.add_argument("campaigns", nargs="*", help="programs; all unless named")
     parser.add_argument(
         "--tier", choices=list(TIERS), help="size of the campaigns; that which is committed unless given"
     )
@@ -70,13 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="also those that are fresh")
     chosen = parser.parse_args(arguments)
     worst = 0
-    for program in chosen.programs or registry.names():
-        size = TIERS[chosen.tier] if chosen.tier else recorded_size(program)
-        if not chosen.all and is_fresh(record_path(program, chosen.records), program, size):
-            print(f"{program}: fresh", file=sys.stderr)
+    for name in chosen.campaigns or campaigns():
+        size = TIERS[chosen.tier] if chosen.tier else recorded_size(name)
+        if not chosen.all and is_fresh(record_path(name, chosen.records), name, size):
+            print(f"{name}: fresh", file=sys.stderr)
             continue
         start = time.monotonic()
-        what, how = plan(program)
+        what, how = planned(name)
         campaign = run_campaign(
             what,
             how,
@@ -87,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress=_tell,
         )
         path = write_record(campaign, chosen.records)
-        print(f"\r{program}: {campaign.verdict.status} in {time.monotonic() - start:.0f} s, {path}", file=sys.stderr)
+        print(f"\r{name}: {campaign.verdict.status} in {time.monotonic() - start:.0f} s, {path}", file=sys.stderr)
         worst |= not campaign.verdict.passed
     return int(worst)
 

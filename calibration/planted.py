@@ -22,7 +22,7 @@ from .control_program import ControlBackend
 from .controls import BUGS, NO_BUG, Bug, TwoGroupScenario
 from .digests import digest_of
 from .mutation import Caught, outcome_of
-from .record import FOLDER, seal
+from .record import FOLDER, read_record, seal
 from .store import write_atomically
 
 SIZES = (20, 200, 1000)
@@ -70,7 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("evidence"), help="folder of the campaigns")
     parser.add_argument("--record", type=Path, default=RECORD)
+    parser.add_argument("--all", action="store_true", help="also if the record is fresh")
     chosen = parser.parse_args(arguments)
+    if not chosen.all and chosen.record.exists() and not stale(read_record(chosen.record)):
+        print("planted errors: fresh", file=sys.stderr)
+        return 0
     outcomes = []
     bugs = sorted((NO_BUG, *BUGS), key=lambda bug: bug.tier)
     for found in escalate(bugs, chosen.sizes, workers=chosen.workers, folder=chosen.work / "planted"):

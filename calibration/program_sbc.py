@@ -17,14 +17,15 @@ from bayesexpr.stan.settings import SamplerSettings
 
 from .backend import Backend, ExactBackend
 from .campaign import DRAWS_RANKED, Progress, run_campaign
-from .de_scenario import DEBackend, DEQuantities, decide
+from .de_scenario import BLOCKED_SETTINGS, DEBackend, DEQuantities, decide
+from .de_scenario import SETTINGS as SETTINGS_DE
 from .result import Campaign
 from .scenarios import ModelScenario, Scenario
 from .stan_backend import SETTINGS, StanBackend
 
 # One chain of 1000 draws is enough for the others.
 _SLOWLY_MIXING = {"hierarchical_expression": 3000, "variance_components": 3000}
-METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
+METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact", "blocked")
 
 
 def sbc(
@@ -61,7 +62,8 @@ def sbc(
     options, prior
         Structure and numbers of the program, if it is given by name.
     method
-        ``nuts``; ``pathfinder``, ``laplace``, ``advi``; or ``exact`` where there is a closed form.
+        ``nuts``; ``pathfinder``, ``laplace``, ``advi``; ``exact`` where there is a closed form; ``blocked``, the
+        flagship's other sampler.
     settings
         Of the sampler.
     seed, L, folder, workers, executor, scheduler, progress
@@ -110,9 +112,12 @@ def plan(
     given = dict(scenario or {})
     if isinstance(chosen, NegativeBinomialDE):
         what = ModelScenario(chosen, given, quantities=DEQuantities(chosen), deciding=decide)
-        if method != "nuts":
-            raise OptionError(f"{chosen.NAME} is calibrated by nuts; the method given is {method!r}.")
-        return what, DEBackend(chosen) if settings is None else DEBackend(chosen, settings)
+        if method not in ("nuts", "blocked"):
+            raise OptionError(f"{chosen.NAME} is calibrated by nuts or blocked; the method given is {method!r}.")
+        own = SETTINGS_DE if method == "nuts" else BLOCKED_SETTINGS
+        return what, DEBackend(chosen, settings or own, method)
+    if method == "blocked":
+        raise OptionError(f"the blocked sampler is one of negative_binomial_de; {chosen.NAME} has nuts.")
     what = ModelScenario(chosen, given)
     if method == "exact":
         return what, ExactBackend(chosen)

@@ -10,7 +10,7 @@ import click
 
 from bayesexpr.cli.options import model_options, read_priors, read_settings
 
-METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
+METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact", "blocked")
 
 
 @click.command()

@@ -191,7 +191,7 @@ def test_sbc_of_closed_forms() -> None:
     assert found.verdict.status == PASS
     with pytest.raises(OptionError, match="a method is one of"):
         sbc("dirichlet_multinomial", simulations=10, method="gibbs")
-    with pytest.raises(OptionError, match="calibrated by nuts"):
+    with pytest.raises(OptionError, match="calibrated by nuts or blocked"):
         plan("negative_binomial_de", method="laplace")
     with pytest.raises(OptionError, match="has its own already"):
         plan(NegativeBinomialDE(), options={"effects": "normal"})

@@ -1,0 +1,142 @@
+"""Tables of the evidence, made from the records: ``python -m bayesexpr.calibration.tables`` writes them into README.md.
+
+What the README says of verdicts and of planted errors stands between marks and is compared with the records by a test,
+so that it cannot go stale.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import planted, published_checks
+from .controls import BUGS, NO_BUG
+from .published import DEFECTS, NONE
+from .record import FOLDER, read_record
+from .store import write_atomically
+
+README = Path(__file__).parent / "README.md"
+
+
+def verdicts(folder: Path = FOLDER) -> str:
+    """Return a table of all programs with a record: size, verdict, and what it would have caught."""
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        record = read_record(path)
+        worth, found = record["severity"] or {}, record["diagnostics"]
+        rows.append(
+            (
+                f"`{record['scenario'].removesuffix('-default')}`",
+                record["backend"],
+                f"{record['simulations']['finished']:,}",
+                str(len(record["quantities"])),
+                f"**{record['verdict']}**",
+                _number(worth.get("bias")),
+                f"{_number(worth.get('narrow'))} / {_number(worth.get('wide'))}",
+                str(found.get("with_divergences") if found.get("with_divergences") is not None else ""),
+            )
+        )
+    head = (
+        "program",
+        "by",
+        "fits",
+        "quantities",
+        "verdict",
+        "bias caught (sd)",
+        "sd factor caught",
+        "with divergences",
+    )
+    return _table(head, rows)
+
+
+def planted_errors(path: Path = planted.RECORD) -> str:
+    """Return a table of planted errors: what found each with real fits, and with how many simulations."""
+    outcomes = read_record(path)["outcomes"]
+    rows = []
+    for bug in sorted(BUGS, key=lambda b: b.tier):
+        tried = [o for o in outcomes if o["bug"] == bug.name]
+        caught = [o for o in tried if o["status"] == "FAIL"]
+        if caught:
+            last = caught[0]
+            rows.append((bug.name, f"{last['simulations']:,}", f"`{last['quantity']}`", last["kind"], str(bug.tier)))
+        elif tried:
+            rows.append((bug.name, f"not with {tried[-1]['simulations']:,}", "", "", str(bug.tier)))
+    table = _table(("planted error", "caught with", "by", "named as", "with exact draws"), rows)
+    return f"{_score(outcomes)}\n\n{table}"
+
+
+def published_defects(path: Path = published_checks.RECORD) -> str:
+    """Return a table of the published program's defects by checks: ``x`` where the check catches the defect."""
+    findings = read_record(path)["findings"]
+    checks = [c for c in dict.fromkeys(f["check"] for f in findings) if c not in ("SBC, 1", "compiler")]
+    checks = [*(c for c in checks if not c.startswith("SBC")), *(c for c in checks if c.startswith("SBC"))]
+    rows = []
+    for defect in (NONE, *DEFECTS):
+        found = {f["check"]: f for f in findings if f["defect"] == defect.name}
+        name = defect.name if defect.number in (0, 9) else f"{defect.number}. {defect.name}"
+        rows.append((name, *(_mark(found.get(check)) for check in checks)))
+    table = _table(("defect", *checks), rows)
+    others = [f"{f['defect']}: {f['words']} ({f['check']})" for f in findings if f["check"] in ("SBC, 1", "compiler")]
+    seen = [f"{f['defect']}: `{f['words']}`" for f in findings if f["check"].startswith("SBC, 2") and f["caught"]]
+    told = "\n".join(f"- {line}" for line in (*others, *seen))
+    return f"{table}\n\n{told}"
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "verdicts": verdicts,
+    "planted errors": planted_errors,
+    "published defects": published_defects,
+}
+
+
+def filled(text: str) -> str:
+    """Return a text with its marked sections made anew."""
+    for name, make in SECTIONS.items():
+        begin, end = re.escape(f"<!-- {name} -->"), re.escape("<!-- end -->")
+        if not re.search(f"{begin}.*?{end}", text, re.DOTALL):
+            raise ValueError(f"there is no section <!-- {name} --> ... <!-- end --> to fill")
+        made = f"<!-- {name} -->\n{make()}\n<!-- end -->"
+        text = re.sub(f"{begin}.*?{end}", lambda _, made=made: made, text, flags=re.DOTALL)  # type: ignore[misc]
+    return text
+
+
+def main() -> int:
+    """Fill the sections of the README."""
+    write_atomically(README, filled(README.read_text(encoding="utf-8")))
+    return 0
+
+
+def _score(outcomes: Sequence[dict[str, Any]]) -> str:
+    """Say how many errors were caught with how many simulations."""
+    lines = []
+    for size in sorted({o["simulations"] for o in outcomes}):
+        by_now = {o["bug"] for o in outcomes if o["status"] == "FAIL" and o["simulations"] <= size}
+        tried = {o["bug"] for o in outcomes if o["simulations"] == size} | by_now
+        if {b.name for b in BUGS} <= tried:
+            lines.append(f"{len(by_now - {NO_BUG.name})} of {len(BUGS)} with {size:,} simulations")
+    control = {o["simulations"]: o["status"] for o in outcomes if o["bug"] == NO_BUG.name}
+    told = ", ".join(f"{status} ({size:,})" for size, status in sorted(control.items()))
+    return f"Caught: {'; '.join(lines)}. The control without an error: {told}."
+
+
+def _mark(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return "**x**" if found["caught"] else "-"
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    text = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([text[0], f"|{'---|' * len(lines[0])}", *text[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
