@@ -39,10 +39,15 @@ lint: $(VENV)/.installed
 bundled: $(VENV)/.installed
 	$(BIN)/python -c 'from pathlib import Path; from bayesexpr.datasets import write_bundled; write_bundled(Path("bayesexpr/bundled"))'
 
-# Calibration records of every program; resumes, and leaves fresh records alone.
-TIER ?= pull_request
+# Calibration records of every program, of planted errors and of the published program; resumes, and leaves fresh records
+# alone. TIER=smoke, pull_request or release asks for a size other than that which is committed.
+TIER ?=
+EVIDENCE := $(BIN)/python -m bayesexpr.calibration
 evidence: $(VENV)/.installed
-	$(BIN)/python -m bayesexpr.calibration.evidence --tier $(TIER) --workers 2 --work $(DEMO)/evidence --records calibration/records
+	$(EVIDENCE).evidence $(if $(TIER),--tier $(TIER)) --workers 2 --work $(DEMO)/evidence --records calibration/records
+	$(EVIDENCE).planted --workers 2 --work $(DEMO)/evidence
+	$(EVIDENCE).published_checks --workers 2 --work $(DEMO)/evidence
+	$(EVIDENCE).tables
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,8 @@ from typing import Any
 _HOME = {
     "sbc": "program_sbc",
     "plan": "program_sbc",
+    "posterior_sbc": "posterior_scenario",
+    "PosteriorScenario": "posterior_scenario",
     "run_campaign": "campaign",
     "replay": "campaign",
     "Campaign": "result",
