@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bayesexpr.de_sampling import DESettings
     from bayesexpr.effect import Effect
     from bayesexpr.errors import BayesexprError, InputError, SamplingError, ToolchainError
-    from bayesexpr.fitting import fit, load
+    from bayesexpr.fitting import fit, load, simulate
     from bayesexpr.models.priors import (
         Beta,
         Dirichlet,
@@ -50,6 +50,7 @@ _HOME = {
     "Fit": "program_fit",
     "fit": "fitting",
     "load": "fitting",
+    "simulate": "fitting",
     "Beta": "models.priors",
     "Dirichlet": "models.priors",
     "Exponential": "models.priors",
@@ -90,6 +91,7 @@ __all__ = [
     "quantify",
     "read_counts",
     "shrink",
+    "simulate",
 ]
 
 

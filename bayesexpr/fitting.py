@@ -70,6 +70,7 @@ def fit(
     cores: int | None = None,
     thin: int = 1,
     adapt_delta: float | None = None,
+    prior_draws: int = 0,
     progress: Progress | None = None,
     output_dir: str | os.PathLike[str] | None = None,
 ) -> Fit:
@@ -99,6 +100,8 @@ def fit(
     adapt_delta
         Acceptance that NUTS aims at; the program's own unless given. Nearer to one, steps are shorter and divergences
         fewer.
+    prior_draws
+        Simulations of parameters and outcome for the groups ``prior`` and ``prior_predictive``; none unless asked for.
     progress
         Told where the fit is.
     output_dir
@@ -150,9 +153,40 @@ def fit(
     }
     tree = _tree(chosen, full, posterior, raw.columns)
     made = Fit(chosen, given, tree, verdict, diagnostics, record)
+    if prior_draws:
+        made = made.add("prior", "prior_predictive", seed=settings.seed, prior_draws=prior_draws)
     if output_dir is not None:
         made.save(output_dir)
     return made
+
+
+def simulate(
+    model: str,
+    data: Mapping[str, Any] | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+    prior: Mapping[str, Prior | str] | None = None,
+    seed: int,
+) -> tuple[Draws, dict[str, Any]]:
+    """Draw parameters of a program from its prior, and data from them.
+
+    Parameters
+    ----------
+    model, options, prior
+        As in :func:`fit`.
+    data
+        What the simulation is conditional on: sizes, designs, lengths. A small example of the program's own unless
+        given.
+    seed
+        Of the simulation.
+
+    Returns
+    -------
+    parameters, data
+        The truth, by the names that a fit gives its draws; and data for :func:`fit`.
+    """
+    chosen = registry.get(model)(options=options or {}, priors=_priors(prior or {}))
+    return chosen.simulate(chosen.SCENARIO if data is None else data, np.random.default_rng(seed))
 
 
 def load(folder: str | os.PathLike[str]) -> Fit | de_fit.DEFit:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 KIND = "program"
 DATA = "data.json"
-GROUPS = ("log_likelihood", "posterior_predictive")
+GROUPS = ("log_likelihood", "posterior_predictive", "prior", "prior_predictive")
+PRIOR_DRAWS = 500
+"""Draws of the groups prior and prior_predictive."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,30 +103,49 @@ class Fit:
         values = self.posterior["posterior"][name].to_numpy()
         return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]))
 
-    def add(self, *groups: str, seed: int = 1) -> Fit:
-        """Return a fit that also has the named groups, computed from the draws in Python.
+    def add(self, *groups: str, seed: int = 1, prior_draws: int = PRIOR_DRAWS) -> Fit:
+        """Return a fit that also has the named groups, computed in Python.
 
         Parameters
         ----------
         groups
-            ``log_likelihood``, ``posterior_predictive``.
+            ``log_likelihood`` and ``posterior_predictive``, from the draws; ``prior`` and ``prior_predictive``, by the
+            simulator: parameters from the prior, and in the same draw an outcome from them.
         seed
-            Of the replicates.
+            Of the replicates and of the simulator.
+        prior_draws
+            Simulations.
+
+        Raises
+        ------
+        InputError
+            There is no such group, or the data do not say what is needed to draw an outcome.
         """
         made = {}
         for group in groups:
             if group not in GROUPS:
                 raise InputError(f"a group is one of {', '.join(GROUPS)}; it is {group!r}.")
-            try:
-                made[group] = self._outcome_group(group, np.random.default_rng(seed))
-            except NotImplementedError:
-                raise InputError(
-                    f"{self.model.NAME} gives no {group} draw by draw; fit the study with fit_de and check that."
-                ) from None
+            rng = np.random.default_rng(seed)
+            prior = group.startswith("prior")
+            made[group] = self._prior_group(group, rng, prior_draws) if prior else self._outcome_group(group, rng)
         tree = self.posterior.copy()
         for group, values in made.items():
             tree[group] = values
         return replace(self, posterior=tree)
+
+    def _prior_group(self, group: str, rng: np.random.Generator, draws: int) -> xr.DataTree:
+        import xarray as xr
+
+        if draws < 1:
+            raise InputError(f"there is at least one draw from the prior; {draws} are asked for.")
+        given = self.model.conditions(self.data)
+        drawn = [self.model.simulate(given, rng) for _ in range(draws)]
+        if group == "prior":
+            names = [name for name in drawn[0][0] if name in self.model.PARAMETERS]
+            values = {name: np.stack([p[name] for p, _ in drawn])[None] for name in names}
+        else:
+            values = {outcome_variable(self.model): np.stack([d[self.model.OUTCOME] for _, d in drawn])[None]}
+        return xr.DataTree(labelled(self.model, checked(self.model, self.data), values, ("chain", "draw")))
 
     def _outcome_group(self, group: str, rng: np.random.Generator) -> xr.DataTree:
         import xarray as xr

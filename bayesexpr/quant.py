@@ -32,6 +32,7 @@ Float = NDArray[np.float64]
 KIND = "quantification"
 RESULTS = "results.csv"
 SETS = "indistinguishable.csv"
+IDENTIFIABILITY = "identifiability.csv"
 _PLACES = ("aux_info", "eq_classes.txt", "eq_classes.txt.gz", "pseudoalignments.ec", "pseudoalignments.tsv")
 _LEAST_ESS = 100.0  # per chain's hundred draws and more: below it an interval is not to be trusted
 _LARGEST_RHAT = 1.05
@@ -167,6 +168,43 @@ def quantify(
     if output_dir is not None:
         result.save(output_dir)
     return result
+
+
+def tell_apart(
+    paths: Sequence[str | Path], *, lengths: str | Path | None = None, output_dir: str | os.PathLike[str] | None = None
+) -> pd.DataFrame:
+    """Say for several samples, without a fit, which transcripts the data can tell apart.
+
+    Parameters
+    ----------
+    paths, lengths
+        As in :func:`quantify`.
+    output_dir
+        RUN folder to write: the table as ``identifiability.csv``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``sample``, and the columns of :func:`identifiable_transcripts`.
+
+    Raises
+    ------
+    InputError
+        As in :func:`quantify`.
+    """
+    import pandas as pd
+
+    names = _sample_names([Path(path) for path in paths])
+    tables = [identifiable_transcripts(path, lengths=lengths) for path in paths]
+    for name, one in zip(names, tables, strict=True):
+        one.insert(0, "sample", name)
+    table = pd.concat(tables, ignore_index=True)
+    if output_dir is not None:
+        with write_run(Path(output_dir).absolute()) as part:
+            table.to_csv(part / IDENTIFIABILITY, index=False)
+            record = {"kind": KIND, "inputs": [str(path) for path in paths], "samples": list(names), "status": "done"}
+            write_json(part / RUN_RECORD, record)
+    return table
 
 
 def identifiable_transcripts(path: str | Path, *, lengths: str | Path | None = None) -> pd.DataFrame:

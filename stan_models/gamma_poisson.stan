@@ -5,9 +5,9 @@
    relative[n] ~ Gamma(relative_shape, relative_rate)        1: as much as the average position; each n by itself
 
    Kept as the logarithm of relative, on which the prior's density is proportional to x^shape exp(-rate x): shapes near
-   zero put real mass below 1e-300. They leave the logarithm with an exponential tail of scale 1 / shape, too long for
-   one step size; what is sampled, z, has a tail of scale one: from where prior and data have their mass, the slope of the
-   logarithm goes to 1 / shape on the left; it is one where the shape is above one.
+   zero put real mass below 1e-300. A small shape of the posterior, relative_shape + count, leaves the logarithm with an
+   exponential tail of scale 1 / shape, of which no step size fits both ends. What is sampled, z, has a tail like a
+   normal's: there the logarithm goes with -z^2 / (2 shape), and before it with the width of the posterior.
    Conjugate: relative[n] | count ~ Gamma(shape + count[n], rate + exposure[n]).
    Reference: Jimenez-Jimenez, Marti-Gomez et al. (2021), doi:10.36255/exonpublications.bioinformatics.2021.ch5. */
 data {
@@ -22,20 +22,19 @@ data {
 }
 transformed data {
   vector[N] log_exposure = log(effective_length) + log(total) - log(transcriptome_length); // log count where relative is 1
-  real left = inv(fmin(relative_shape, 1)) - 1; // slope of the tail, less one
-  // origin of the map, of which the posterior is independent: what prior and data bound is met at slope one
-  vector[N] middle = -log1p(left)
-                     + (prior_only ? rep_vector(log(relative_shape + 1) - log(relative_rate), N)
-                        : log(relative_shape + 1 + to_vector(count)) - log(relative_rate + exp(log_exposure)));
+  // shape of the posterior; the map from z follows it, and the posterior is the same for any map
+  vector[N] a = rep_vector(relative_shape, N) + (prior_only ? zeros_vector(N) : to_vector(count));
+  vector[N] middle = log1p(a) - log(relative_rate + (prior_only ? zeros_vector(N) : exp(log_exposure)));
+  vector[N] width = inv_sqrt(fmax(a, 1));
 }
 parameters {
-  vector[N] z; // logarithm of relative with its tail shortened
+  vector[N] z; // logarithm of relative, with its width and tail made alike
 }
 transformed parameters {
-  vector[N] log_relative = middle + z - left * log1p_exp(-z);
+  vector[N] log_relative = middle + width .* z - square(log1p_exp(-z)) ./ (2 * a);
 }
 model {
   target += relative_shape * sum(log_relative) - relative_rate * sum(exp(log_relative));
-  target += sum(log1p(left * inv_logit(-z))); // log Jacobian of the map from z
+  target += sum(log(width + log1p_exp(-z) .* inv_logit(-z) ./ a)); // log Jacobian of the map from z
   if (!prior_only) count ~ poisson_log(log_relative + log_exposure);
 }

@@ -18,6 +18,9 @@ METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--method", type=click.Choice(METHODS), default="nuts", show_default=True)
 @click.option("--thin", type=click.IntRange(1), default=1, show_default=True, help="Keep every so many draws.")
+@click.option(
+    "--prior-draws", type=click.IntRange(0), default=0, show_default=True, help="Simulations of prior and outcome."
+)
 @model_options
 @sampler_options(warmup=1000, draws=1000)
 def fit(
@@ -26,6 +29,7 @@ def fit(
     output: Path,
     method: str,
     thin: int,
+    prior_draws: int,
     settings: Sequence[str],
     priors: Sequence[str],
     chains: int,
@@ -53,6 +57,7 @@ def fit(
         seed=seed,
         cores=cores,
         thin=thin,
+        prior_draws=prior_draws,
         progress=Silent() if quiet else Terminal(chains),
         output_dir=output,
     )
@@ -68,6 +73,9 @@ def fit(
     "--lengths", type=click.Path(path_type=Path), help="Table of effective lengths, if not beside the classes."
 )
 @click.option("--ci", default=0.95, show_default=True, help="Probability inside the intervals.")
+@click.option("--method", type=click.Choice(METHODS[:-1]), default="nuts", show_default=True)
+@click.option("--thin", type=click.IntRange(1), default=1, show_default=True, help="Keep every so many draws.")
+@click.option("--sets-only", is_flag=True, help="Fit nothing: say which transcripts the data can tell apart.")
 @model_options
 @sampler_options(warmup=500, draws=1000)
 def quant(
@@ -75,6 +83,9 @@ def quant(
     output: Path,
     lengths: Path | None,
     ci: float,
+    method: str,
+    thin: int,
+    sets_only: bool,
     settings: Sequence[str],
     priors: Sequence[str],
     chains: int,
@@ -86,20 +97,30 @@ def quant(
 ) -> None:
     """Transcript abundances with their uncertainty from EQ_CLASSES: salmon or kallisto output, one per sample."""
     from bayesexpr.progress import Silent, Terminal
-    from bayesexpr.quant import quantify
+    from bayesexpr.quant import quantify, tell_apart
     from bayesexpr.run import check_replaceable
 
     check_replaceable(output)
+    if sets_only:
+        table = tell_apart(list(eq_classes), lengths=lengths, output_dir=output)
+        for sample, rows in table.groupby("sample", sort=False):
+            loose = rows[~rows["identifiable"]]
+            click.echo(f"{sample}: {len(rows) - len(loose)} transcripts of {len(rows)} can be told apart.")
+            click.echo(f"{sample}: the others form {loose['set'].nunique()} sets.")
+        click.echo(f"run: {output}")
+        return
     found = quantify(
         list(eq_classes),
         lengths=lengths,
         options=read_settings(settings),
         prior=read_priors(priors),
+        method=method,
         chains=chains,
         warmup=warmup,
         draws=draws,
         seed=seed,
         cores=cores,
+        thin=thin,
         ci=ci,
         progress=Silent() if quiet else Terminal(chains),
         output_dir=output,

@@ -92,8 +92,14 @@ class AdaptiveShrinkage(Model):
         return np.asarray(rng.normal(self._draw_effects(parameters["weight"], full["scale"], len(error), rng), error))
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
-        """Log joint density in the first C - 1 weights and the estimates."""
-        weight = np.asarray(parameters["weight"])
+        """Log joint density in the first C - 1 weights and the estimates.
+
+        Raises
+        ------
+        InputError
+            The weights do not sum to one.
+        """
+        weight = checks.simplex("weight", parameters["weight"], "C")
         prior = dirichlet_logpdf(weight, self.prior("weight").concentration(len(weight)))
         return float(prior + self.log_lik(parameters, data).sum())
 

@@ -156,6 +156,14 @@ class Model:
         """
         raise NotImplementedError
 
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a simulation of such data is conditional on: what :meth:`simulate` takes.
+
+        The default are all data but the outcome.
+        """
+        full = self.complete(data)
+        return {key: full[key] for key in self.DATA if key != self.OUTCOME and key in full}
+
     def replicate(
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:

@@ -58,8 +58,8 @@ class BetaBinomial(Model):
         if above.size:
             i = int(above[0])
             raise InputError(
-                f"count is at most total; count[{i}] is {count[i]} of total[{i}] = {total[i]} "
-                f"({above.size} such entries). Are the two keys swapped?"
+                f"count is at most total; count[{i}] is {count[i]} of total[{i}] = {total[i]}"
+                f"{checks.others(above.size)}. Are the two keys swapped?"
             )
         return Complete(count=count, total=total)
 

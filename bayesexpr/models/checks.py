@@ -74,6 +74,26 @@ def real(
     return array
 
 
+def simplex(name: str, value: Any, size: Size = "K") -> NDArray[np.float64]:
+    """Return proportions: numbers from 0 to 1 that sum to one, within 1e-6; see :func:`whole`."""
+    array = _numbers(name, value, (size,))
+    with np.errstate(invalid="ignore"):
+        bad = ~np.isfinite(array) | (array < 0) | (array > 1)
+    _refuse(name, array, bad, "proportions, numbers from 0 to 1")
+    if abs(array.sum() - 1) > 1e-6:
+        most = int(array.argmax())
+        raise InputError(
+            f"{name} sums to one; its {len(array)} parts sum to {array.sum():.9g}, of which the largest, "
+            f"{label(name, [most])}, is {array[most]:.9g}. Divide by the sum."
+        )
+    return array
+
+
+def others(count: int) -> str:
+    """Say in brackets how many entries break a rule of which the first is named; nothing if it is the only one."""
+    return f" ({count} such entries)" if count > 1 else ""
+
+
 def label(name: str, index: Iterable[int]) -> str:
     """``name[i][j]``, as Python and JSON index."""
     return name + "".join(f"[{int(i)}]" for i in index)
@@ -123,6 +143,5 @@ def _refuse(name: str, array: NDArray[np.float64], bad: NDArray[np.bool_], rule:
     if not bad.any():
         return
     first = np.argwhere(bad)[0]
-    count = int(bad.sum())
-    more = f" ({count} such entries)" if count > 1 else ""
+    more = others(int(bad.sum()))
     raise InputError(f"{name} holds {rule}; {label(name, first)} is {array[tuple(first)]:.17g}{more}.")

@@ -15,16 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, special
-from scipy.cluster import hierarchy
 
 from bayesexpr.data.identifiability import connected_blocks
-from bayesexpr.errors import InputError
+from bayesexpr.models.sparse_linkage import average_linkage
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 EM_STEPS = 300
-LARGEST_BLOCK = 6000  # transcripts; average linkage takes the square of it in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +96,6 @@ def grow(probability: sparse.csr_matrix, count: Int) -> Forest:
         [C, T] probability of the class given the transcript, up to a factor per class.
     count
         [C] fragments.
-
-    Raises
-    ------
-    InputError
-        A block has more transcripts than can be compared in pairs.
     """
     T = probability.shape[1]
     block = connected_blocks(probability)
@@ -122,14 +115,7 @@ def _join(unit: sparse.csc_matrix, members: Int, T: int, children: list[tuple[in
     n = len(members)
     if n == 1:
         return int(members[0])
-    if n > LARGEST_BLOCK:
-        raise InputError(
-            f"at most {LARGEST_BLOCK} transcripts that share fragments are fitted together; there is a block of {n}. "
-            "Fit a part of the transcriptome (a chromosome), or leave out classes that join many genes."
-        )
-    likeness = (unit.T @ unit).toarray()
-    distance = np.clip(1.0 - likeness[np.triu_indices(n, 1)], 0.0, 1.0)
-    merges = hierarchy.linkage(distance, "average")[:, :2].astype(np.int64)
+    merges = average_linkage(unit)
     # Merge k makes cluster n + k; the last is the top, and splits are numbered from the top.
     offset = T + len(children)
     node = np.concatenate([members, offset + np.arange(n - 2, -1, -1)])

@@ -58,6 +58,11 @@ class DirichletMultinomial(Model):
         p: Draws = {"theta": rng.dirichlet(self.prior("theta").concentration(int(data["genes"])))}
         return p, {"count": rng.multinomial(int(data["total"]), p["theta"])}
 
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the numbers of genes and fragments."""
+        count = self.complete(data)["count"]
+        return {"genes": len(count), "total": int(count.sum())}
+
     def replicate(
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:
@@ -71,8 +76,14 @@ class DirichletMultinomial(Model):
         return {"theta": rng.dirichlet(d["concentration"] + d["count"], size=draws)}
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
-        """Log joint density in the first G - 1 proportions and counts."""
-        theta = np.asarray(parameters["theta"])
+        """Log joint density in the first G - 1 proportions and counts.
+
+        Raises
+        ------
+        InputError
+            The proportions do not sum to one, or are not as many as the counts.
+        """
+        theta = checks.simplex("theta", parameters["theta"], len(data["count"]))
         prior = dirichlet_logpdf(theta, self.prior("theta").concentration(len(theta)))
         return float(prior + multinomial_logpmf(data["count"], theta))
 

@@ -104,6 +104,10 @@ class GaussianLinear(Model):
         p["effect"] = self.prior("effect").sd * sigma[:, None] * rng.normal(size=(G, design.shape[1]))
         return p, {"design": design, "expression": self.replicate(p, {"design": design}, rng)}
 
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the design and the number of genes."""
+        return {**super().conditions(data), "genes": self.complete(data)["expression"].shape[1]}
+
     def replicate(
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:

@@ -30,9 +30,6 @@ class HierarchicalExpression(Model):
         "size_factors": Option(
             ("estimated", "fixed"), "estimated around the size factors given, or taken as known (one sample: fixed)"
         ),
-        "coordinates": Option(
-            ("centered", "noncentered"), "how the sampler sees expression; noncentered where most counts are near zero"
-        ),
     }
     PRIORS: ClassVar[Mapping[str, PriorSlot]] = {
         "mu_0": PriorSlot(
@@ -118,6 +115,11 @@ class HierarchicalExpression(Model):
         if self.options["size_factors"] == "estimated":
             p["log_f"] = p["log_f"] + sum_to_zero_basis(S) @ self.prior("size_factors").draw(rng, S - 1)
         return p, {**given, "count": self.replicate(p, full, rng)}
+
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return lengths and size factors, with the numbers of samples and genes."""
+        samples, genes = self.complete(data)["count"].shape
+        return {**super().conditions(data), "samples": samples, "genes": genes}
 
     def replicate(
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator

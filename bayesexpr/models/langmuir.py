@@ -14,10 +14,10 @@ from bayesexpr.distributions import Float, normal_logpdf
 from bayesexpr.errors import InputError
 from bayesexpr.models import checks
 from bayesexpr.models.base import Complete, Draws, Model, Option, PriorSlot
+from bayesexpr.models.isotherm_maps import Maps, from_standards, without_data
 from bayesexpr.models.priors import HalfNormal, LogNormal, Normal
 
 SHAPES = ("log_background", "log_amplitude", "log_half_saturation")
-_NEAR = 0.5  # scale of an unknown log concentration around what the nearest standard says
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Langmuir(Model):
         return out
 
     def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
-        """Return the program's data block."""
+        """Return the program's data block, with the maps of the coordinates that the standards give."""
         full = self.complete(data)
         location = [self.prior(name) for name in SHAPES]
         unknown = self.prior("log_concentration")
@@ -129,6 +129,7 @@ class Langmuir(Model):
         for name, prior in spreads.items():
             if not math.isinf(prior.upper):
                 raise InputError(f"the prior of {name} has no upper bound in this program; leave it out.")
+        maps = self._maps(full, prior_only)
         return {
             "N": len(full["intensity"]),
             "P": int(full["probe"].max()) + 1,
@@ -146,10 +147,27 @@ class Langmuir(Model):
             **{f"{name}_sd": self.prior(name).sd for name in ("multiplicative", "additive")},
             "log_c_mean": unknown.mean,
             "log_c_sd": unknown.sd,
-            "log_c_center": _nearest_standards(full, unknown.mean),
-            "log_c_scale": min(_NEAR, unknown.sd),
+            "information": maps.information,
+            "pull": maps.pull,
+            "brightness_center": maps.brightness,
+            "brightness_information": maps.brightness_information,
+            "log_c_center": maps.log_c,
+            "log_c_scale": maps.log_c_sd,
             "prior_only": int(prior_only),
         }
+
+    def _maps(self, full: Mapping[str, Any], prior_only: bool) -> Maps:
+        sizes = {name: int(full[name].max()) + 1 for name in ("probe", "array", "unknown")}
+        unknown = self.prior("log_concentration")
+        log_c = (unknown.mean, unknown.sd)
+        if prior_only:
+            return without_data(sizes["probe"], sizes["array"], log_c, sizes["unknown"])
+        location, spread = [self.prior(name) for name in SHAPES], math.exp(self.prior("spread").log_mean)
+        logs = np.array([p.mean for p in location]), np.hypot([p.sd for p in location], spread)
+        errors = self.prior("multiplicative").sd, self.prior("additive").sd
+        estimated = self.options["brightness"] == "estimated"
+        array_sd = math.exp(self.prior("array_spread").log_mean) if estimated else 0.0
+        return from_standards(full, logs, errors, log_c, array_sd)
 
     def simulate(self, data: Mapping[str, Any], rng: np.random.Generator) -> tuple[Draws, dict[str, Any]]:
         """Draw probes, arrays, unknown concentrations and intensities; `data` holds all keys but ``intensity``."""
@@ -218,17 +236,3 @@ class Langmuir(Model):
         sizes = {dim: int(full[name].max()) + 1 for dim, name in named.items()}
         out: dict[str, list[Any]] = {dim: list(range(n)) for dim, n in sizes.items()}
         return out | {"measurement": list(range(len(full["probe"]))), "shape": list(SHAPES)}
-
-
-def _nearest_standards(full: Mapping[str, Any], otherwise: float) -> Float:
-    """Return for each unknown the mean log concentration [U] of the standards nearest in intensity, on their probes."""
-    U = int(full["unknown"].max()) + 1
-    total, times = np.zeros(U), np.zeros(U)
-    usable = (full["unknown"] < 0) & (full["concentration"] > 0)
-    for n in np.flatnonzero(full["unknown"] >= 0):
-        alike = np.flatnonzero(usable & (full["probe"] == full["probe"][n]))
-        if len(alike):
-            nearest = alike[np.argmin(np.abs(full["intensity"][alike] - full["intensity"][n]))]
-            total[full["unknown"][n]] += np.log(full["concentration"][nearest])
-            times[full["unknown"][n]] += 1
-    return np.where(times > 0, total / np.maximum(times, 1), otherwise)

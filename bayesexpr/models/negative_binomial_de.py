@@ -263,6 +263,21 @@ class NegativeBinomialDE(Model):
         eta = p["alpha"] + p["log_f"][:, None] + full["log_length"] + change + full["nuisance_design"] @ p["gamma"].T
         return p, {**given, "count": nb2_rng(np.exp(eta), np.exp(p["log_phi"]), rng)}
 
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return designs, lengths and size factors, with the number of genes."""
+        given = {key: data[key] for key in self.DATA if key in data and key != self.OUTCOME}
+        return given | {"genes": np.shape(data["count"])[1]}
+
+    def replicate(
+        self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Draw counts [S, G] anew; each gene's component is drawn given the gene's counts and all else."""
+        log_mu, _, joint = self._by_component(parameters, self.complete(data))
+        mass = special.softmax(joint, axis=0).cumsum(axis=0)
+        G = mass.shape[1]
+        component = (rng.random(G) * mass[-1] > mass).sum(axis=0)
+        return nb2_rng(np.exp(log_mu[component, :, np.arange(G)].T), np.exp(parameters["log_phi"]), rng)
+
     def posterior(self, draws: Draws, data: Mapping[str, Any]) -> Draws:
         """Return parameters on their own scales from draws of ``zeta`` and ``z`` made without a warm start."""
         full = self.complete(data)
@@ -289,14 +304,17 @@ class NegativeBinomialDE(Model):
         parameters
             One draw, by the names of ``PARAMETERS``.
         """
-        full = self.complete({k: v for k, v in data.items() if k in self.DATA})
+        _, cell, joint = self._by_component(parameters, self.complete(data))
+        return np.asarray(special.logsumexp(joint, axis=0) - special.logsumexp(joint[:, None] - cell, axis=0))
+
+    def _by_component(self, parameters: Mapping[str, Any], full: Mapping[str, Any]) -> tuple[Float, Float, Float]:
+        """Log mean and log mass [C, S, G] of every count, and log of weight times likelihood [C, G] of every gene."""
         p = {k: np.asarray(v, dtype=float) for k, v in parameters.items()}
         base = p["alpha"] + p["log_f"][:, None] + full["log_length"] + full["nuisance_design"] @ p["gamma"].T
-        change = np.einsum("csk,gk->csg", full["component_design"], p["beta"])
-        cell = nb2_logpmf(full["count"], np.exp(base + change), np.exp(p["log_phi"]))
+        log_mu = base + np.einsum("csk,gk->csg", full["component_design"], p["beta"])
+        cell = nb2_logpmf(full["count"], np.exp(log_mu), np.exp(p["log_phi"]))
         log_weight = np.log(p["weight"]) if full["C"] > 1 else np.zeros(1)
-        joint = log_weight[:, None] + cell.sum(axis=1)
-        return np.asarray(special.logsumexp(joint, axis=0) - special.logsumexp(joint[:, None] - cell, axis=0))
+        return log_mu, cell, log_weight[:, None] + cell.sum(axis=1)
 
     def log_density(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> float:
         """Log joint density in (theta, psi): what the program's target is, but for the constant of the whitening.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, special
 
-from bayesexpr.data.identifiability import Identifiability, identifiability
+from bayesexpr.data.identifiability import Identifiability, connected_blocks, identifiability
 from bayesexpr.data.lengths import closure
 from bayesexpr.distributions import log_gamma_variate
 from bayesexpr.errors import InputError
@@ -82,7 +82,8 @@ class TranscriptCompatibility(Model):
         -------
         Complete
             Beside the user's keys ``rate`` [C, T] sparse, expected fragments of a class per unit of lambda, up to a
-            factor per class if ``by_class`` is False; ``exposure`` [T]; ``expected_rate``, fragments per position.
+            factor per class if ``by_class`` is False; ``exposure`` [T]; ``expected_rate``, fragments per position;
+            unless ``by_class``, ``block`` [T] and ``block_of_class`` [C], the blocks of transcripts that share classes.
 
         Raises
         ------
@@ -104,8 +105,13 @@ class TranscriptCompatibility(Model):
         if not exposure.sum() > 0:
             raise InputError("some effective length is above zero, or no fragment could have been seen; all are 0.")
         given = {key: np.asarray(data[key]) for key in self.DATA if key in data}
+        blocks = {}
+        if not by_class:
+            block = connected_blocks(rate)
+            blocks = {"block": block, "block_of_class": block[rate.indices[rate.indptr[:-1]]]}
         return Complete(
             **given | {"count": count, "compatibility": pairs, "total": total},
+            **blocks,
             rate=rate,
             exposure=exposure,
             by_class=by_class,
@@ -213,10 +219,8 @@ class TranscriptCompatibility(Model):
         p = self.posterior({"log_lambda": np.log(full["expected_rate"]) + log_relative}, full)
         return p, {**data, "count": self.replicate(p, full, rng)}
 
-    def replicate(
-        self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
-    ) -> NDArray[Any]:
-        """Draw counts [C] anew.
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the matrix, the classes' lengths and the total.
 
         Raises
         ------
@@ -226,10 +230,30 @@ class TranscriptCompatibility(Model):
         full = self.complete(data)
         if not full["by_class"]:
             raise InputError(
-                "replicates need the effective length of every class; the lengths of transcripts alone do not say how "
-                "often a class is expected. Compare with the fragments of the identifiable transcripts instead."
+                "a simulation needs the effective length of every class; the lengths of transcripts alone do not say "
+                "how often a class is expected. Give effective_length one number for each class."
             )
-        return np.asarray(rng.poisson(full["rate"] @ np.exp(parameters["log_lambda"])))
+        given = {key: full[key] for key in ("compatibility", "weight", "transcripts") if key in full}
+        length = full.get("effective_length", np.ones(len(full["count"])))
+        return given | {"effective_length": length, "total": full["total"]}
+
+    def replicate(
+        self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Draw counts [C] anew.
+
+        Where only the lengths of the transcripts are known, they say how many fragments a block of transcripts that
+        share classes gives, but not how these fall into its classes. Their shares are then drawn from the Dirichlet
+        distribution that the counts leave under a flat prior of their logs; other classes have no fragments.
+        """
+        full, abundance = self.complete(data), np.exp(parameters["log_lambda"])
+        if full["by_class"]:
+            return np.asarray(rng.poisson(full["rate"] @ abundance))
+        block, of_class = full["block"], full["block_of_class"]
+        expected = np.bincount(block, full["exposure"] * abundance, minlength=block.max() + 1)
+        share = rng.standard_gamma(full["count"])
+        total = np.bincount(of_class, share, minlength=len(expected))
+        return np.asarray(rng.poisson(expected[of_class] * share / np.where(total > 0, total, 1.0)[of_class]))
 
     def posterior(self, draws: Draws, data: Mapping[str, Any]) -> Draws:
         """Return abundances in all their units."""
@@ -279,7 +303,7 @@ class TranscriptCompatibility(Model):
 def _refuse(rule: str, bad: NDArray[np.bool_], name: str, values: NDArray[Any]) -> None:
     if bad.any():
         first = int(np.argmax(bad))
-        raise InputError(f"{rule}; {name}[{first}] is {values[first]:g} ({int(bad.sum())} such entries).")
+        raise InputError(f"{rule}; {name}[{first}] is {values[first]:g}{checks.others(int(bad.sum()))}.")
 
 
 def _matrix(pairs: NDArray[np.int64], weight: Any, C: int, T: int) -> sparse.csr_matrix:
@@ -293,7 +317,7 @@ def _matrix(pairs: NDArray[np.int64], weight: Any, C: int, T: int) -> sparse.csr
         raise InputError(f"compatibility names a pair once; {twice} occurs more often.")
     empty = np.flatnonzero(np.diff(M.indptr) == 0)
     if len(empty):
-        raise InputError(f"a class has at least one transcript; class {empty[0]} has none ({len(empty)} such classes).")
+        raise InputError(f"a class has at least one transcript; class {empty[0]} has none{checks.others(len(empty))}.")
     return M
 
 

@@ -107,6 +107,10 @@ class VarianceComponents(Model):
         empty = {"expression": np.zeros((R, T, G))}
         return p, {"expression": self.replicate(p, empty, rng)}
 
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the numbers of replicates of both kinds and of genes."""
+        return dict(zip(("biological", "technical", "genes"), self.complete(data)["expression"].shape, strict=True))
+
     def replicate(
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:

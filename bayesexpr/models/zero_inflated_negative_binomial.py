@@ -98,6 +98,13 @@ class ZeroInflatedNegativeBinomial(Model):
             p[name] = self.prior(name).draw(rng, (G, K) if name.endswith("beta") else G)
         return p, {**given, "count": self.replicate(p, full, rng)}
 
+    def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the design, if there is one, and the size factors, with the numbers of cells and genes."""
+        given = super().conditions(data)
+        cells, genes = self.complete(data)["count"].shape
+        design = {} if given["design"].shape[1] else {"design"}
+        return {k: v for k, v in given.items() if k not in design} | {"cells": cells, "genes": genes}
+
     def replicate(
         self, parameters: Mapping[str, Any], data: Mapping[str, Any], rng: np.random.Generator
     ) -> NDArray[Any]:

@@ -13,8 +13,13 @@
    multiplicative, additive  ~ half-N
    log of an unknown c       ~ N(log_c_mean, log_c_sd)
 
+   Sampled is what intensities know well. The mean log brightness of the arrays moves backgrounds and amplitudes alike:
+   probes are sampled as these arrays show them, and this mean by itself. A probe's three logs are sampled about the mean,
+   and in units of the Cholesky factor of the covariance, of what its standards (a normal approximation: information, pull)
+   and, given location and spread, the other probes say; the brightness of arrays alike. So a probe is centred where
+   standards determine its shape and not where they do not. Unknown log concentrations are sampled about what the
+   standards make of their intensities. These maps are data, and leave the posterior as it is.
    Natural logarithms; intensities and concentrations in the user's units, concentrations in one unit throughout.
-   The unknown log concentrations are sampled in affine maps given as data, so that chains start near what the standards say.
    References: Hekstra et al. (2003) Nucleic Acids Res 31:1962, the isotherm; Durbin et al. (2002) Bioinformatics 18:S105 and
    Huber et al. (2002) Bioinformatics 18:S96, the transform g of an intensity with two errors. */
 data {
@@ -36,27 +41,42 @@ data {
   real<lower=0> additive_sd;
   real log_c_mean;
   real<lower=0> log_c_sd;
-  vector[U] log_c_center; // affine maps of the unknown log concentrations
-  real<lower=0> log_c_scale;
+  // maps of the coordinates
+  array[P] matrix[3, 3] information; // of the standards about the logs of a probe
+  array[P] vector[3] pull; // information times what they say these logs are
+  vector[U] log_c_center; // unknown log concentrations by the standards
+  vector<lower=0>[U] log_c_scale;
   int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
 }
 parameters {
-  vector<offset=location_mean, multiplier=location_sd>[3] location; // means of the three logs over probes
+  vector<offset=location_mean, multiplier=location_sd>[3] seen_location; // means of the three logs over probes, as seen
   vector<lower=0>[3] spread; // their sds
-  matrix[P, 3] z; // deviations of the probes, standardised
+  array[P] vector[3] z; // probes, standardised
   real<lower=0> multiplicative; // sd of log intensity where there is much signal
   real<lower=0> additive; // sd of intensity near zero
   vector<offset=log_c_center, multiplier=log_c_scale>[U] log_concentration; // of the targets to be measured
 }
 transformed parameters {
-  vector[P] log_background = location[1] + spread[1] * z[ : , 1];
-  vector[P] log_amplitude = location[2] + spread[2] * z[ : , 2];
-  vector[P] log_half_saturation = location[3] + spread[3] * z[ : , 3];
+  vector[3] location = seen_location;
+  vector[P] log_background;
+  vector[P] log_amplitude;
+  vector[P] log_half_saturation;
+  for (p in 1 : P) {
+    matrix[3, 3] L = cholesky_decompose(add_diag(information[p], inv_square(spread))); // of the precision
+    vector[3] weighed = mdivide_left_tri_low(L, pull[p] - information[p] * seen_location);
+    vector[3] shape = seen_location + mdivide_right_tri_low((weighed + z[p])', L)';
+    jacobian += -sum(log(diagonal(L)));
+    log_background[p] = shape[1];
+    log_amplitude[p] = shape[2];
+    log_half_saturation[p] = shape[3];
+  }
 }
 model {
   location ~ normal(location_mean, location_sd);
   spread ~ lognormal(log_spread_mean, log_spread_sd);
-  to_vector(z) ~ std_normal();
+  log_background ~ normal(location[1], spread[1]);
+  log_amplitude ~ normal(location[2], spread[2]);
+  log_half_saturation ~ normal(location[3], spread[3]);
   multiplicative ~ normal(0, multiplicative_sd);
   additive ~ normal(0, additive_sd);
   log_concentration ~ normal(log_c_mean, log_c_sd);

@@ -44,23 +44,32 @@ def simplex(y: Floats) -> tuple[Floats, float]:
     return theta, float(np.log(theta).sum() + 0.5 * np.log(K))
 
 
+def _tail(x: Floats, shape: Floats) -> tuple[Floats, Floats]:
+    """How far a tail of the shape given takes the logarithm to the left, and its derivative in -x."""
+    soft = np.log1p(np.exp(-x))
+    return soft**2 / (2 * shape), soft * special.expit(-x) / shape
+
+
 def _beta_binomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     # the default prior's shapes are 0.01 and 99.99; without the likelihood, data are nothing seen
     seen = data.get("seen", 1)
-    k, m = seen * np.asarray(data["count"]), seen * (np.asarray(data["total"]) - data["count"])
-    middle = np.log(1.01 + k) - np.log(100.99 + m) - np.log(100)
-    jacobian = np.log(1 + 99 * special.expit(-x)).sum()
-    return {"logit_theta": middle + x - 99 * np.log1p(np.exp(-x))}, float(jacobian)
+    a = 0.01 + seen * np.asarray(data["count"])
+    b = 99.99 + seen * (np.asarray(data["total"]) - data["count"])
+    width = np.sqrt(1 / np.maximum(a, 1) + 1 / np.maximum(b, 1))
+    (left, left_slope), (right, right_slope) = _tail(x, a), _tail(-x, b)
+    logit = np.log((1 + a) / (1 + b)) + width * x - left + right
+    return {"logit_theta": logit}, float(np.log(width + left_slope + right_slope).sum())
 
 
 def _gamma_poisson(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     # the default prior's shape and rate are 0.01149
     seen, shape = data.get("seen", 1), 0.01149
     exposure = seen * np.asarray(data["effective_length"]) * data["total"] / data["transcriptome_length"]
-    middle = np.log(shape + 1 + seen * np.asarray(data["count"])) - np.log(shape + exposure) + np.log(shape)
-    slope = 1 / shape - 1
-    jacobian = np.log(1 + slope * special.expit(-x)).sum()
-    return {"log_relative": middle + x - slope * np.log1p(np.exp(-x))}, float(jacobian)
+    a = shape + seen * np.asarray(data["count"])
+    width = 1 / np.sqrt(np.maximum(a, 1))
+    left, slope = _tail(x, a)
+    log_relative = np.log((1 + a) / (shape + exposure)) + width * x - left
+    return {"log_relative": log_relative}, float(np.log(width + slope).sum())
 
 
 def _dirichlet_multinomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
@@ -68,17 +77,33 @@ def _dirichlet_multinomial(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str
     return {"theta": theta}, jacobian
 
 
+def _hyper(x: Floats) -> dict[str, Any]:
+    # the default prior of mu_0 is normal(log 100, 1.17)
+    return {"mu_0": np.log(100) + 1.17 * x[0], "sigma_mu": np.exp(x[1])}
+
+
+def _expression(x: Floats, data: Mapping[str, Any], p: Mapping[str, Any], tau: float) -> tuple[Floats, float]:
+    """log_expression and its log Jacobian: between what the fragments say and what the other genes do."""
+    fragments = data.get("seen", 1) * np.sum(data["count"], axis=0)
+    seen = np.log(fragments + 0.5) - data["log_length"] - special.logsumexp(data["log_size_factor"])
+    information = fragments / (1 + tau * fragments / len(data["count"]))
+    variance = 1 / (information + p["sigma_mu"] ** -2)
+    mean = variance * (information * seen + p["mu_0"] / p["sigma_mu"] ** 2)
+    return mean + np.sqrt(variance) * x, float(0.5 * np.log(variance).sum())
+
+
 def _hierarchical(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    S, G = np.shape(data["count"])
-    log_f = -sum_to_zero_basis(S) @ x[G + 3 :] + np.asarray(data["log_size_factor"])
-    p = {"mu_0": x[0], "sigma_mu": np.exp(x[1]), "log_expression": x[2 : G + 2], "tau": np.exp(x[G + 2])}
-    return {**p, "log_f": log_f}, float(x[1] + x[G + 2])
+    S = len(data["count"])
+    p = _hyper(x) | {"tau": np.exp(x[2])}
+    p["log_f"] = -sum_to_zero_basis(S) @ x[3 : S + 2] + np.asarray(data["log_size_factor"])
+    p["log_expression"], jacobian = _expression(x[S + 2 :], data, p, p["tau"])
+    return p, float(x[1] + x[2] + jacobian)
 
 
 def _hierarchical_poisson(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    S, G = np.shape(data["count"])
-    p = {"mu_0": x[0], "sigma_mu": np.exp(x[1]), "log_expression": x[0] + np.exp(x[1]) * x[2:], "log_f": np.zeros(S)}
-    return p, float(x[1] + G * x[1])
+    p = _hyper(x) | {"log_f": np.zeros(len(data["count"]))}
+    p["log_expression"], jacobian = _expression(x[2:], data, p, 0.0)
+    return p, float(x[1] + jacobian)
 
 
 def _shrinkage(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
@@ -142,7 +167,7 @@ COMPILED = (
     ),
     Variant(
         "hierarchical_expression",
-        {"likelihood": "poisson", "size_factors": "fixed", "coordinates": "noncentered"},
+        {"likelihood": "poisson", "size_factors": "fixed"},
         {"samples": 2, "genes": 3, **LENGTHS},
         5,
         _hierarchical_poisson,
@@ -170,12 +195,3 @@ COMPILED = (
     Variant("variance_components", {}, {"biological": 3, "technical": 2, "genes": 4}, 11, _variance),
 )
 """Between them these go through every line of the templates but two; `size` counts unconstrained parameters."""
-
-RENDERED = (
-    *COMPILED,
-    Variant("hierarchical_expression", {"likelihood": "poisson"}),
-    Variant("hierarchical_expression", {"coordinates": "noncentered"}),
-    Variant("adaptive_shrinkage", {"shape": "uniform"}),
-    Variant("zero_inflated_negative_binomial", {}),
-    Variant("zero_inflated_negative_binomial", {"zero_inflation": "constant"}),
-)

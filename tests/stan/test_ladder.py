@@ -116,6 +116,33 @@ def test_nuts_agrees_with_the_closed_form(
         assert a.std(axis=(0, 1)) == pytest.approx(b.std(axis=(0, 1)), rel=0.1), variable
 
 
+EDGES = [
+    ("beta_binomial", {"count": [0, 10, 20_000_000], "total": [10, 10, 20_000_000]}, {"theta": Beta(0.01, 0.01)}),
+    (
+        "gamma_poisson",
+        {"count": [0, 1], "effective_length": [700, 50], "total": 2e7, "transcriptome_length": 1e7},
+        {"relative": Gamma(0.01, 0.01)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "prior"), EDGES, ids=[e[0] for e in EDGES])
+def test_tails_a_hundred_times_as_long_as_the_middle_are_sampled(
+    name: str, data: dict[str, Any], prior: dict[str, Any], toolchain: Toolchain
+) -> None:
+    # nothing or everything seen under shapes of 0.01: seed 3, as many draws as above; the logarithm's quantiles
+    nuts = fit(name, data, prior=prior, seed=3, cores=2, draws=1500, warmup=700)
+    assert nuts.verdict.passed, nuts.verdict.summary
+    assert nuts.diagnostics["divergences"] == 0
+    variable = "logit_theta" if name == "beta_binomial" else "log_relative"
+    exact = fit(name, data, prior=prior, seed=4, method="exact", draws=5000).draws(variable)
+    assert exact.std(axis=0).max() > 90
+    for probability in (0.1, 0.5, 0.9):
+        place = np.quantile(exact, probability, axis=0)
+        below = (nuts.posterior["posterior"][variable].to_numpy() < place).astype(float)
+        assert np.all(np.abs(below.mean(axis=(0, 1)) - probability) < 5 * np.hypot(mcse_mean(below), 0.003))
+
+
 def test_nuts_gives_the_interval_of_the_text_from_its_prior(toolchain: Toolchain) -> None:
     found = fit("beta_binomial", {"count": [500], "total": [20_000_000]}, seed=1, cores=2)
     low, high = np.quantile(found.draws("theta"), [0.025, 0.975])
@@ -192,7 +219,7 @@ def test_shrinkage_pulls_an_unusual_gene_towards_the_others(toolchain: Toolchain
     found = fit(
         "hierarchical_expression",
         {"count": count},
-        options={"likelihood": "poisson", "size_factors": "fixed", "coordinates": "noncentered"},
+        options={"likelihood": "poisson", "size_factors": "fixed"},
         seed=1,
         cores=2,
         warmup=500,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bayesexpr.data.equivalence import read_equivalence_classes, read_tool_draws
+from bayesexpr.distributions import sum_to_zero_basis
 from bayesexpr.fitting import fit
 from bayesexpr.models.base import Model
 from bayesexpr.models.compatibility_forest import Forest
@@ -221,16 +222,25 @@ def coverage_decay_at(model: Model, stan: dict[str, Any], row: np.ndarray) -> tu
 
 def langmuir_at(model: Model, stan: dict[str, Any], row: np.ndarray) -> tuple[dict[str, Any], float]:
     P, A, U = stan["P"], stan["A"], stan["U"]
-    bright = [1, A] if model.options["brightness"] == "estimated" else []
+    bright = [1, 1, A - 1] if model.options["brightness"] == "estimated" else []
     parts = cut(row, 3, 3, 3 * P, *bright, 1, 1, U)
     location, spread = stan["location_mean"] + np.asarray(stan["location_sd"]) * parts[0], np.exp(parts[1])
-    shapes = location[:, None] + spread[:, None] * parts[2].reshape(3, P)
-    p: dict[str, Any] = {"location": location, "spread": spread, **dict(zip(SHAPES, shapes, strict=True))}
-    jacobian = parts[1].sum() * (1 + P)  # of the exponential, and of the deviations' scale
+    precision = stan["information"] + np.diag(1 / spread**2)
+    mean = np.linalg.solve(precision, (stan["pull"] + location / spread**2)[:, :, None])[:, :, 0]
+    factor = np.linalg.cholesky(precision)
+    shapes = mean + np.stack([np.linalg.solve(factor[p].T, parts[2][3 * p : 3 * p + 3]) for p in range(P)])
+    jacobian = parts[1].sum() - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum()
+    p: dict[str, Any] = {"spread": spread, "multiplicative": np.exp(parts[-3][0]), "additive": np.exp(parts[-2][0])}
+    common = np.zeros(3)
     if bright:
-        p |= {"array_spread": np.exp(parts[3][0]), "log_brightness": np.exp(parts[3][0]) * parts[4]}
-        jacobian += parts[3][0] * (1 + A)
-    p |= {"multiplicative": np.exp(parts[-3][0]), "additive": np.exp(parts[-2][0])}
+        sd = np.exp(parts[3][0])
+        variance = 1 / (sd**-2 + stan["brightness_information"])
+        middle = variance * stan["brightness_information"] * stan["brightness_center"]
+        deviation = middle - np.sqrt(variance) * sum_to_zero_basis(A) @ parts[5]
+        common[:2] = sd / np.sqrt(A) * parts[4][0]
+        p |= {"array_spread": sd, "log_brightness": common[0] + deviation}
+        jacobian += 2 * parts[3][0] + (A - 1) / 2 * np.log(variance)
+    p |= {"location": location - common, **dict(zip(SHAPES, (shapes - common).T, strict=True))}
     p["log_concentration"] = stan["log_c_center"] + stan["log_c_scale"] * parts[-1]
     return p, float(jacobian + parts[-3][0] + parts[-2][0])
 
@@ -288,7 +298,7 @@ def test_density_is_numpy_s(
     model = program(options, NARROW[program])
     rng = np.random.default_rng(2)
     data = model.simulate(model.SCENARIO, rng)[1]
-    stan = model.stan_data(data)
+    stan = model.stan_data(data, prior_only=prior_only)
     executable = compile_program(render(model.NAME, model.options), toolchain)
     size = {
         CoverageDecay: lambda s: s["J"] + s["L"] + 1,
@@ -297,7 +307,7 @@ def test_density_is_numpy_s(
     }[program](stan)
     size -= {"poisson": 1, "alike": 1 + stan.get("A", 0)}.get(next(iter(options.values())), 0)
     points = rng.normal(0, 0.7, (6, size))
-    found = log_prob(executable, model.stan_data(data, prior_only=prior_only), points)[0]
+    found = log_prob(executable, stan, points)[0]
     at = [AT[program](model, stan, row) for row in points]
     named = [model.posterior(p, data) for p, _ in at]
     jacobian = np.array([j for _, j in at])

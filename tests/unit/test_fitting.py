@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
+import bayesexpr as bx
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.fitting import fit, load
+from bayesexpr.models import registry
 from bayesexpr.models.priors import Beta, LogNormal
 from bayesexpr.posterior.importance import pareto_k
-from bayesexpr.posterior.parameter_verdict import judge_approximation, judge_parameters
-from bayesexpr.program_fit import Fit, parameter_table
+from bayesexpr.posterior.parameter_verdict import judge_approximation, judge_exact, judge_parameters
+from bayesexpr.program_fit import Fit, outcome_variable, parameter_table
 
 ONE = {"count": [500], "total": [20_000_000]}
 
@@ -51,7 +54,56 @@ def test_groups_on_demand() -> None:
     assert float(lik.max()) < 0
     assert 400 < float(rep.mean()) < 600
     with pytest.raises(InputError, match="a group is one of"):
-        found.add("prior")
+        found.add("sample")
+
+
+PRIOR_OF: dict[str, dict[str, Any]] = {
+    "beta_binomial": {"count": [5, 0], "total": [100, 70]},
+    "gamma_poisson": {"count": [5], "effective_length": [700], "total": 2e4, "transcriptome_length": 1e4},
+    "dirichlet_multinomial": {"count": [150, 25, 40]},
+    "transcript_compatibility": {"count": [7, 5], "compatibility": [[0, 0], [0, 1], [1, 1]]},
+    "hierarchical_expression": {"count": [[1, 2, 3], [4, 5, 6]]},
+    "negative_binomial_de": {"count": [[1, 2, 3], [4, 5, 6], [7, 8, 9]], "design": [[-0.5], [0.5], [0.5]]},
+    "zero_inflated_negative_binomial": {"count": [[1, 2, 3], [4, 5, 6]]},
+    "gaussian_linear": {"expression": [[5.0, 6.0], [5.5, 6.5], [4.0, 9.0]], "design": [[0.0], [1.0], [1.0]]},
+    "variance_components": {"expression": [[[1.0, 2.0], [1.1, 2.1]], [[1.5, 2.5], [1.2, 2.2]]]},
+    "adaptive_shrinkage": {"estimate": [1.0, 2.0, 3.0], "standard_error": [1.0, 0.5, 2.0]},
+    "spike_in": {"count": [[5, 9, 3]], "molecules": [[10.0, 20.0, 0.0]]},
+    "langmuir": {"intensity": [5.0, 9.0, 100.0], "concentration": [0.0, 1.0, 0.0], "unknown": [-1, -1, 0]},
+    "coverage_decay": {"count": [100, 50], "distance": [0.0, 500.0]},
+}
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_program_gives_prior_and_prior_predictive(name: str) -> None:
+    # from the user's data alone: the outcome's shape, the prior's law, and no word of what was observed
+    model, data = registry.get(name)(), PRIOR_OF[name]
+    empty = xr.DataTree.from_dict({"posterior": xr.Dataset()})
+    found = Fit(model, data, empty, judge_exact(), {}, {}).add("prior", "prior_predictive", prior_draws=20, seed=2)
+    outcome = np.asarray(data[model.OUTCOME])
+    drawn = found.posterior["prior_predictive"][outcome_variable(model)]
+    assert drawn.shape == (1, 20, *outcome.shape)
+    assert drawn.dims[2:] == model.DIMS[model.OUTCOME]
+    prior = found.posterior["prior"]
+    assert set(prior.data_vars) <= set(model.PARAMETERS)
+    assert len(prior.data_vars) >= 1
+    assert np.isfinite(drawn.to_numpy()).all()
+    other = {**data, model.OUTCOME: (outcome * 2 if name != "dirichlet_multinomial" else outcome[::-1]).tolist()}
+    if name not in ("transcript_compatibility", "adaptive_shrinkage"):  # total and grid of scales follow the data
+        again = Fit(model, other, empty, judge_exact(), {}, {}).add("prior_predictive", prior_draws=20, seed=2)
+        assert np.array_equal(again.posterior["prior_predictive"][drawn.name], drawn)
+
+
+def test_the_prior_group_has_the_prior_s_law(tmp_path: Path) -> None:
+    found = exact(prior={"theta": "beta(2, 5)"}, prior_draws=2000, output_dir=tmp_path / "run")
+    for made in (found, load(tmp_path / "run")):
+        theta = made.posterior["prior"]["theta"].to_numpy().ravel()
+        assert stats.kstest(theta, stats.beta(2, 5).cdf).pvalue > 1e-3  # seed 1
+        counts = made.posterior["prior_predictive"]["counts"].to_numpy().ravel()
+        assert np.corrcoef(theta, counts)[0, 1] > 0.999  # the same draws
+    assert "prior" not in exact().posterior
+    with pytest.raises(InputError, match="at least one draw"):
+        found.add("prior", prior_draws=0)
 
 
 def test_a_run_is_saved_whole_and_read_back(tmp_path: Path) -> None:
@@ -197,3 +249,14 @@ def test_the_table_has_a_row_per_quantity() -> None:
     table = exact({"count": [1, 2], "total": [10, 10]}).parameters
     assert list(table.index) == ["theta[0]", "theta[1]", "logit_theta[0]", "logit_theta[1]"]
     assert isinstance(exact().posterior, xr.DataTree)
+
+
+def test_what_is_simulated_can_be_fitted() -> None:
+    truth, data = bx.simulate("beta_binomial", {"total": [1000] * 200}, prior={"theta": "beta(2, 8)"}, seed=1)
+    found = bx.fit("beta_binomial", data, prior={"theta": Beta(2, 8)}, method="exact", seed=1)
+    low, high = np.quantile(found.draws("theta"), [0.05, 0.95], axis=0)
+    inside = ((low < truth["theta"]) & (truth["theta"] < high)).mean()
+    assert abs(inside - 0.9) < 3 * (0.09 / 200) ** 0.5
+    again = bx.simulate("beta_binomial", {"total": [1000] * 200}, prior={"theta": "beta(2, 8)"}, seed=1)[1]
+    assert np.array_equal(again["count"], data["count"])
+    assert set(bx.simulate("langmuir", seed=2)[1]) == {"concentration", "probe", "array", "unknown", "intensity"}

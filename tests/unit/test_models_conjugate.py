@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy import stats
 
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models import registry
+from bayesexpr.models.adaptive_shrinkage import AdaptiveShrinkage
 from bayesexpr.models.beta_binomial import BetaBinomial
 from bayesexpr.models.dirichlet_multinomial import DirichletMultinomial
 from bayesexpr.models.gamma_poisson import GammaPoisson
@@ -140,6 +142,24 @@ def test_bad_data_get_one_sentence_with_the_index(name: str, data: Any, message:
         registry.get(name)().stan_data(data)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("theta", "message"),
+    [
+        ([0.5, 0.2, 0.2], r"its 3 parts sum to 0.9, of which the largest, theta\[0\], is 0.5"),
+        ([0.5, -0.1, 0.6], r"theta\[1\] is -0.1"),
+        ([0.5, float("nan"), 0.5], r"theta\[1\] is nan"),
+    ],
+)
+def test_a_simplex_that_is_none_is_refused_with_the_index(theta: list[float], message: str) -> None:
+    model, data = DirichletMultinomial(), {"count": [1, 2, 3]}
+    assert math.isfinite(model.log_density({"theta": [0.5, 0.2, 0.3]}, data))
+    with pytest.raises(InputError, match=message):
+        model.log_density({"theta": theta}, data)
+    grid = {"estimate": [1.0], "standard_error": [1.0], "scale": [1.0, 2.0]}
+    with pytest.raises(InputError, match=message.replace("theta", "weight")):
+        AdaptiveShrinkage().log_density({"weight": theta}, grid)
 
 
 def test_good_data_are_not_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 from bayesexpr.errors import InputError
-from bayesexpr.models.langmuir import Langmuir
+from bayesexpr.models.langmuir import SHAPES, Langmuir
 
 DATA: dict[str, Any] = {
     "intensity": [20.0, 480.0, 950.0, 300.0, -3.0, 700.0],
@@ -88,9 +88,39 @@ def test_simulated_intensities_have_the_density_s_law() -> None:
     assert abs(draws[:, 0].std() - 8) < 1  # near it, additive
 
 
-def test_chains_start_at_the_nearest_standard() -> None:
-    stan = Langmuir().stan_data(DATA)
-    np.testing.assert_allclose(stan["log_c_center"], [np.log(16.0), np.log(8.0)])  # probe 1 has no standard above zero
+def test_maps_are_where_the_standards_put_things() -> None:
+    """Simulated with errors of 5 % and 2 units (seed 3): logs, brightness and concentrations within 4 of their sds."""
+    rng, model = np.random.default_rng(3), Langmuir()
+    levels = np.array([0.0, 1, 4, 16, 64, 256, 1024, 4096])
+    data: dict[str, Any] = {
+        "concentration": np.tile(np.append(levels, 0.0), 12),
+        "probe": np.repeat(np.arange(3), 36),
+        "array": np.tile(np.repeat(np.arange(4), 9), 3),
+        "unknown": np.where(np.arange(108) % 9 == 8, np.arange(108) // 9, -1),
+    }
+    p = P | {"multiplicative": 0.05, "additive": 2.0, "log_brightness": np.array([0.3, -0.1, -0.3, 0.1])}
+    p |= {name: np.array(v) for name, v in zip(SHAPES, ([3, 3.5, 4], [7, 6.5, 7.5], [4, 5, 6.5]), strict=True)}
+    p["log_concentration"] = rng.uniform(0, 6, 12)
+    data["intensity"] = model.replicate(p, {**data, "intensity": np.zeros(108)}, rng)
+    stan = model.stan_data(data)
+    center = np.linalg.solve(stan["information"], stan["pull"][:, :, None])[:, :, 0]
+    gap = center - np.stack([p[name] for name in SHAPES], axis=1)
+    assert np.abs(np.einsum("pkl,pl->pk", np.linalg.cholesky(stan["information"]).transpose(0, 2, 1), gap)).max() < 4
+    assert np.abs(stan["brightness_center"] - p["log_brightness"]).max() < 0.05
+    assert stan["brightness_information"] > 1000
+    assert (np.abs(stan["log_c_center"] - p["log_concentration"]) < 4 * stan["log_c_scale"] + 0.1).all()
+    assert np.median(stan["log_c_scale"]) < 0.2
+    empty = model.stan_data(data, prior_only=True)
+    assert not empty["information"].any()
+    assert (empty["log_c_center"] == np.log(8)).all()
+
+
+def test_maps_exist_without_any_standard_above_zero() -> None:
+    stan = Langmuir().stan_data({"intensity": [5.0, 9.0], "concentration": [0.0, 0.0], "unknown": [-1, 0]})
+    for name in ("information", "pull", "log_c_center", "log_c_scale"):
+        assert np.isfinite(stan[name]).all()
+    alone = Langmuir().stan_data({"intensity": [5.0], "concentration": [0.0], "unknown": [0]})
+    assert not alone["information"].any()
 
 
 @pytest.mark.parametrize(

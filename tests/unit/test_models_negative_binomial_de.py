@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bayesexpr.distributions import sum_to_zero_basis
+from bayesexpr.distributions import nb2_logpmf, sum_to_zero_basis
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models.base import Complete
 from bayesexpr.models.de_layout import Layout, Whitening
@@ -448,3 +448,31 @@ def test_the_likelihood_of_a_count_is_that_given_the_others_of_its_gene() -> Non
     eta = p["alpha"] + p["log_f"][:, None] + full["log_length"] + full["design"] @ p["beta"].T
     mu, phi = np.exp(eta + full["nuisance_design"] @ p["gamma"].T), np.exp(p["log_phi"])
     assert np.allclose(alone, stats.nbinom.logpmf(full["count"], phi, phi / (phi + mu)), rtol=1e-8)
+
+
+def test_replicates_follow_the_component_of_their_gene() -> None:
+    """20,000 replicates (seed 1): means are those of the components, weighed by what the gene's counts say of them."""
+    model, rng = NegativeBinomialDE(), np.random.default_rng(1)
+    data = {"count": [[20, 20, 3], [30, 90, 4]], "design": [[-0.5], [0.5]], "effective_length": [500.0, 800.0, 900.0]}
+    full = model.complete(data)
+    p = {
+        "alpha": np.log([25.0, 40.0, 3.0]),
+        "log_phi": np.log([8.0, 9.0, 2.0]),
+        "beta": np.array([[0.9], [1.2], [-0.5]]),
+        "gamma": np.zeros((3, 0)),
+        "log_f": np.array([0.1, -0.1]),
+        "weight": np.array([0.6, 0.4]),
+    }
+    base = p["alpha"] + p["log_f"][:, None]
+    means, mass = [], []
+    for k, weight in enumerate(p["weight"]):
+        log_mu = base + k * np.array([[-0.5], [0.5]]) * p["beta"][:, 0]
+        means.append(np.exp(log_mu))
+        mass.append(weight * np.exp(nb2_logpmf(np.array(data["count"]), means[-1], np.exp(p["log_phi"])).sum(axis=0)))
+    share = mass[1] / (mass[0] + mass[1])
+    assert np.ptp(share) > 0.2  # the genes differ in what their counts say
+    expected = (1 - share) * means[0] + share * means[1]
+    drawn = np.stack([model.replicate(p, full, rng) for _ in range(20_000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), expected, atol=5 * (drawn.var(axis=0) / 20_000).max() ** 0.5)
+    assert model.conditions(data) == {**{k: data[k] for k in ("design", "effective_length")}, "genes": 3}
+    np.testing.assert_array_equal(model.log_lik(p, full), model.log_lik(p, data))

@@ -180,5 +180,24 @@ def test_what_the_data_do_not_say_cannot_be_drawn() -> None:
     model = TranscriptCompatibility()
     with pytest.raises(InputError, match="effective_length of every class"):
         model.simulate({k: v for k, v in SHARED.items() if k != "count"}, np.random.default_rng(1))
-    with pytest.raises(InputError, match="replicates need the effective length of every class"):
-        model.replicate({"log_lambda": np.zeros(3)}, SHARED, np.random.default_rng(1))
+    with pytest.raises(InputError, match="a simulation needs the effective length of every class"):
+        model.conditions(SHARED)
+
+
+def test_replicates_without_lengths_of_classes_know_the_blocks() -> None:
+    """4,000 replicates (seed 1): a block's fragments are Poisson; the shares of its classes are those counted."""
+    model, rng = TranscriptCompatibility(), np.random.default_rng(1)
+    pairs = [[0, 0], [0, 1], [1, 1], [2, 2], [3, 0], [4, 3]]
+    data = {"count": [60, 30, 500, 10, 0], "compatibility": pairs, "transcript_length": [500.0, 400.0, 800.0, 90.0]}
+    full = model.complete(data)
+    log_lambda = np.log([0.1, 0.2, 0.5, 0.01])
+    drawn = np.stack([model.replicate({"log_lambda": log_lambda}, full, rng) for _ in range(4000)])
+    block = drawn[:, [0, 1, 3]].sum(axis=1)
+    for fragments, expected in ((block, 130.0), (drawn[:, 2], 400.0)):
+        assert fragments.mean() == pytest.approx(expected, abs=5 * (expected / 4000) ** 0.5)
+        assert fragments.var() == pytest.approx(expected, rel=0.15)
+    share = drawn[:, 0] / block
+    assert share.mean() == pytest.approx(0.6, abs=0.006)
+    # of a multinomial draw of 130, and of a share known from 100 fragments
+    assert share.var() == pytest.approx(0.24 * (1 / 130 + 1 / 101), rel=0.15)
+    assert not drawn[:, 4].any()

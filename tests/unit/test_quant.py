@@ -10,7 +10,6 @@ import pytest
 
 from bayesexpr.data.equivalence import read_equivalence_classes
 from bayesexpr.errors import InputError
-from bayesexpr.models.compatibility_forest import LARGEST_BLOCK
 from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.quant import identifiable_transcripts, model_data, quantify
 
@@ -71,11 +70,23 @@ def test_sets_are_told_without_a_fit(tmp_path: Path) -> None:
     assert table["fragments"].tolist() == [17, 17, 11, 0]
 
 
-def test_a_block_too_large_to_fit_is_refused() -> None:
-    n = LARGEST_BLOCK + 1
-    data = {"count": [5], "compatibility": [[0, t] for t in range(n)], "transcript_length": [500.0] * n}
-    with pytest.raises(InputError, match=f"a block of {n}"):
-        TranscriptCompatibility().stan_data(data)
+def test_a_block_of_20_000_transcripts_has_its_coordinates_in_seconds() -> None:
+    """Every transcript shares classes with its neighbours (seed 1): one block, one tree, within 40 s of CPU time."""
+    rng, n = np.random.default_rng(1), 20_000
+    start = np.repeat(np.arange(n - 1), 2)
+    chained = np.stack(
+        [np.tile(np.arange(2 * (n - 1)), 2), np.concatenate([start, start + rng.integers(0, 2, len(start))])]
+    )
+    pairs = np.unique(chained.T, axis=0)
+    pairs = np.concatenate([pairs, np.stack([np.full(n, 2 * n - 2), np.arange(n)], axis=1)])  # and one fits them all
+    data = {"count": rng.poisson(30, 2 * n - 1), "compatibility": pairs, "transcript_length": rng.uniform(200, 3000, n)}
+    before = time.process_time()
+    stan = TranscriptCompatibility().stan_data(data)
+    assert time.process_time() - before < 40
+    assert stan["B"] == 1
+    assert np.sort(np.concatenate([stan["left"], stan["right"], stan["root"]])).tolist() == list(range(1, 2 * n))
+    assert np.isfinite(stan["center"]).all()
+    assert (stan["scale"] > 0).all()
 
 
 def test_a_whole_transcriptome_is_read_in_seconds(tmp_path: Path) -> None:
