@@ -10,7 +10,7 @@ STUDY := $(DEMO)/simulated_donors
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("bayesexpr needs Python 3.11 or newer; PYTHON=python3.12 make ... chooses another" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[stan,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[stan,notebook,test]'
 	touch $@
 
 demo: $(VENV)/.installed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +33,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
     factor = fit.design.levels.get(fit.design.tested.split(":")[0])
     table = fit.data.sample_table
     record = fit.record
-    diagnostics, settings = fit.diagnostics, record["settings"]
-    energies = diagnostics["ebfmi"]
+    diagnostics, draws = fit.diagnostics, fit.posterior["posterior"].sizes
     return ReportContent(
         title="Differential expression: " + "; ".join(e.contrast.label for e in effects),
         command=str(record.get("command", "")),
@@ -46,22 +45,14 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
             normalised[:, places], index=list(fit.data.samples), columns=[fit.data.genes[g] for g in places]
         ),
         verdict=fit.verdict,
-        diagnostics={
-            "divergent draws": diagnostics["divergences"],
-            **({} if energies is None else {"smallest E-BFMI": round(float(np.min(energies)), 2)}),
-            "draws at the largest tree": diagnostics["saturated"],
-            "leapfrog steps per draw": round(diagnostics["leapfrogs_per_draw"], 1),
-            "largest R-hat of a gene": _rounded(diagnostics["max_rhat"], 4),
-            "smallest bulk ESS of a gene": _rounded(diagnostics["min_ess_bulk"]),
-            "smallest tail ESS of a gene": _rounded(diagnostics["min_ess_tail"]),
-        },
+        diagnostics=_diagnostics(diagnostics),
         hyperparameters=pd.DataFrame.from_dict(diagnostics["hyperparameters"], orient="index"),
-        rhat_limit=rhat_limit_curve(record["genes_fitted"], settings["chains"], settings["draws"]),
-        min_ess=Limits().ess_per_chain * settings["chains"],
+        rhat_limit=rhat_limit_curve(record["genes_fitted"], draws["chain"], draws["draw"]),
+        min_ess=Limits().ess_per_chain * draws["chain"],
         interval=effects[0].ci,
         groups=None if factor is None else [str(v) for v in table[fit.design.tested.split(":")[0]]],
         log_counts=logs[:, varied],
-        energy=np.asarray(fit.posterior["sample_stats"]["energy"]),
+        energy=None if diagnostics.get("ebfmi") is None else np.asarray(fit.posterior["sample_stats"]["energy"]),
         dispersion_trend=_trend(fit, normalised),
         provenance=_provenance(record),
         warnings=fit.warnings,
@@ -88,7 +79,34 @@ def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> Contras
         warning=chosen.warning,
         curve=(thresholds, exceedance_curve(fit, effect.contrast, places, thresholds), list(first["gene"])),
         truth=truth,
+        variance=fit.variance_split(effect),
     )
+
+
+_LABELS = {
+    "divergences": ("divergent draws", 0),
+    "ebfmi": ("smallest E-BFMI", 2),
+    "saturated": ("draws at the largest tree", 0),
+    "leapfrogs_per_draw": ("leapfrog steps per draw", 1),
+    "max_k": ("largest k-hat of a gene whose importance weights are used", 2),
+    "sampled_by_chains": ("genes sampled by Markov chains for a larger k-hat", 0),
+    "max_rhat": ("largest R-hat of a gene", 4),
+    "min_ess_bulk": ("smallest bulk ESS of a gene", 0),
+    "min_ess_tail": ("smallest tail ESS of a gene", 0),
+}
+"""What the report says of the diagnostics that a method has, and to how many digits."""
+
+
+def _diagnostics(found: Mapping[str, Any]) -> dict[str, object]:
+    """Label the diagnostics; several values stand for their smallest, a list of genes for their number."""
+    out: dict[str, object] = {}
+    for key, (label, digits) in _LABELS.items():
+        value = found.get(key)
+        if isinstance(value, Mapping):
+            out[label] = len(value)
+        elif key in found and not (key == "ebfmi" and value is None):
+            out[label] = _rounded(float(np.min(value)) if np.ndim(value) else value, digits)  # type: ignore[arg-type]
+    return out
 
 
 def _rounded(value: float | None, digits: int = 0) -> object:

@@ -16,6 +16,7 @@ import numpy as np
 
 from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design, build_design
+from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.sample_table import samples_from_record, samples_record
 from bayesexpr.effect import Effect, check_thresholds, compute_effect
 from bayesexpr.errors import InputError
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
     from bayesexpr.calibration.certificate import Certificate
     from bayesexpr.progress import Progress
+    from bayesexpr.report import Report
 
 DIAGNOSTICS = "diagnostics.json"
 STUDY = "study.npz"
 GENES = "genes.csv"
+TRUTH = "truth.csv"
 KIND = "differential_expression"
 
 
@@ -141,6 +144,33 @@ class DEFit:
         """Return the verdict; its ``summary`` is one line."""
         return self.verdict
 
+    def variance_split(self, effect: Effect) -> pd.DataFrame:
+        """Split the variance of every gene's log2 fold change into biology, sampling and normalisation.
+
+        One row per gene, missing where it was not fitted; the formulas are in
+        :mod:`bayesexpr.posterior.variance_split`.
+        """
+        import pandas as pd
+
+        from bayesexpr.posterior.variance_split import PARTS, fitted_means, split_variance
+
+        keep = self.genes["fitted"].to_numpy()
+        factors = self.size_factors
+        if self.data.lengths is not None:
+            factors = factors[:, None] * np.exp(log_offset(self.data.lengths)[:, keep])
+        draws = self.posterior["posterior"]["log_f"].to_numpy()
+        matrix = np.column_stack([np.ones(len(self.data.samples)), self.design.matrix])  # every gene has its level
+        parts = split_variance(
+            fitted_means(self.data.counts[:, keep], factors, matrix),
+            self.genes["dispersion"].to_numpy()[keep],
+            matrix,
+            np.append(0.0, effect.contrast.weights),
+            draws.reshape(-1, draws.shape[-1]),
+        )
+        table = pd.DataFrame(np.nan, index=range(len(keep)), columns=list(PARTS))
+        table.loc[keep, list(PARTS)] = np.column_stack([parts[name] for name in PARTS])
+        return table.assign(gene=list(self.data.genes)).set_index("gene")
+
     def check(
         self, *, seed: int = 1, truth: pd.DataFrame | None = None, progress: Progress | None = None
     ) -> Certificate:
@@ -201,16 +231,24 @@ class DEFit:
         target = Path(folder)
         with write_run(target) as part:
             shutil.copytree(self.folder / POSTERIOR, part / POSTERIOR)
+            if self.truth is not None:
+                self.truth.to_csv(part / TRUTH, index=False)
             self.write_record(part)
         return target
 
-    def with_command(self, command: str, contrasts: Sequence[str], seconds: float) -> DEFit:
-        """Return the fit with the command that made it, what it asked, and what that took, in its record."""
+    def with_command(
+        self, command: str, contrasts: Sequence[str], thresholds: Mapping[str, float | None], seconds: float
+    ) -> DEFit:
+        """Return the fit with the command that made it, what it asked, and what that took, in its record.
+
+        `thresholds` are the keyword arguments of :meth:`contrast`.
+        """
         used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         record = {
             **self.record,
             "command": command,
             "contrasts": list(contrasts),
+            "thresholds": dict(thresholds),
             "seconds": {**self.record["seconds"], "total": seconds},
             "peak_memory_gb": used / (2**30 if sys.platform == "darwin" else 2**20),
         }
@@ -227,15 +265,58 @@ class DEFit:
         np.savez_compressed(folder / STUDY, **arrays)  # type: ignore[arg-type]
         self.genes.to_csv(folder / GENES, index=False)
 
+    def asked(self, contrasts: Sequence[str] = (), lfc_threshold: float | None = None) -> list[Effect]:
+        """Return the effects of `contrasts`, by default those that the run was made with, at the run's thresholds."""
+        limits = dict(self.record.get("thresholds", {}))
+        if lfc_threshold is not None:
+            limits["lfc_threshold"] = lfc_threshold
+        first = str(self.design.column_names[self.design.tested_columns[0]])
+        return [self.contrast(text, **limits) for text in contrasts or self.record.get("contrasts") or (first,)]
+
+    @cached_property
+    def truth(self) -> pd.DataFrame | None:
+        """Columns ``gene`` and ``true_log2fc`` that the run of a simulated study was given; None for others."""
+        import pandas as pd
+
+        file = self.folder / TRUTH
+        if not file.is_file():
+            return None
+        return pd.read_csv(file, dtype={"gene": str}, keep_default_na=False)
+
+    def sections(self, contrasts: Sequence[str] = (), lfc_threshold: float | None = None) -> Report:
+        """Return the report in sections, for notebooks: summary, asked, trust, changed, sure, again.
+
+        Parameters
+        ----------
+        contrasts
+            As ``"dex,trt,untrt"``; those that the run was made with by default.
+        lfc_threshold
+            log2 fold change t of P(|LFC| > t); that of the run by default.
+        """
+        return self._report(self.asked(contrasts, lfc_threshold), None if contrasts else self.truth)
+
     def report(
         self, path: str | Path, effects: Sequence[Effect] | None = None, truth: pd.DataFrame | None = None
     ) -> Path:
-        """Write the HTML report, of the contrasts in `effects` or of the first tested coefficient."""
-        from bayesexpr.de_content import report_content
-        from bayesexpr.report import write_report
+        """Write the HTML report.
 
-        chosen = effects or [self.contrast(str(self.design.column_names[self.design.tested_columns[0]]))]
-        return write_report(report_content(self, chosen, truth), Path(path))
+        Parameters
+        ----------
+        path
+            The HTML file; replaced if it exists.
+        effects
+            What to report; the contrasts that the run was made with by default.
+        truth
+            Columns ``gene`` and ``true_log2fc``, known for the first effect of a simulated study.
+        """
+        known = self.truth if truth is None and effects is None else truth
+        return self._report(effects or self.asked(), known).write(path)
+
+    def _report(self, effects: Sequence[Effect], truth: pd.DataFrame | None) -> Report:
+        from bayesexpr.de_content import report_content
+        from bayesexpr.report import posterior_report
+
+        return posterior_report(report_content(self, effects, truth))
 
 
 def load(folder: str | Path) -> DEFit:

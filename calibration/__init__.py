@@ -12,6 +12,7 @@ from typing import Any
 _HOME = {
     "sbc": "program_sbc",
     "plan": "program_sbc",
+    "load": "saved",
     "posterior_sbc": "posterior_scenario",
     "PosteriorScenario": "posterior_scenario",
     "run_campaign": "campaign",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from .verdict import RULES, Verdict
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from bayesexpr.report import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,29 @@ class Campaign:
         columns = [self.table.column(what, name) for what in ("truth", "mean", "sd")]
         truth, mean, sd = (c for c in columns if c is not None)
         return plot_estimates(truth, mean, sd, title=name, ax=ax)
+
+    def plot_ecdfs(self, quantities: Sequence[str] | None = None, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
+        """Draw the ECDF differences of several quantities, by default the twelve nearest to an alarm."""
+        from .plots import plot_ecdfs
+
+        alarms = {q.name for q in self.verdict.alarms}
+        return plot_ecdfs(self.table, list(quantities or self.ordered[:12]), alarms=alarms, axes=axes)
+
+    def sections(self) -> Report:
+        """Return the report in sections, for notebooks: summary, asked, trust, sure, again."""
+        from .sections import calibration_report
+
+        return calibration_report(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the HTML report; an existing file is replaced."""
+        return self.sections().write(path)
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """Names of the quantities that were tested, those nearest to an alarm first."""
+        tested = [q for q in self.verdict.quantities if q.N]
+        return tuple(q.name for q in sorted(tested, key=lambda q: (q.adjusted, q.pvalue)))
 
     @property
     def weakest(self) -> str:

@@ -79,6 +79,7 @@ def de(
     from bayesexpr.data.readers import read_counts
     from bayesexpr.de import fit_de
     from bayesexpr.de_sampling import DESettings
+    from bayesexpr.de_fit import TRUTH
     from bayesexpr.effect import check_thresholds
     from bayesexpr.progress import Silent, Terminal
     from bayesexpr.run import write_run
@@ -106,14 +107,15 @@ def de(
             progress=Silent() if quiet else Terminal(chains),
             folder=part,
         )
-        effects = [
-            fit.contrast(text, lfc_threshold=lfc, rope=rope, ci=ci, threads=fit_settings.cores) for text in contrasts
-        ]
+        thresholds = {"lfc_threshold": lfc, "rope": rope, "ci": ci}
+        effects = [fit.contrast(text, **thresholds, threads=fit_settings.cores) for text in contrasts]
         command = shlex.join(["bayesexpr", *sys.argv[1:]])
-        fit = fit.with_command(command, list(contrasts), time.monotonic() - began)
+        fit = fit.with_command(command, list(contrasts), thresholds, time.monotonic() - began)
         fit.write_record(part)
         for effect in effects:
             effect.table.to_csv(part / (_file_name(effect, len(asked))), index=False)
+        if known is not None:
+            known.to_csv(part / TRUTH, index=False)
         fit.report(part / "report.html", effects, truth=known)
     _say(fit, effects, output, len(asked))
     return 4 if strict and not fit.verdict.passed else 0

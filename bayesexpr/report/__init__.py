@@ -1,6 +1,7 @@
-"""The HTML report of a run."""
+"""Reports: what they are made of, their figures, their pages, and the notebooks that show them."""
 
 from bayesexpr.report.content import ContrastContent, ReportContent, top_genes
-from bayesexpr.report.html import render, write_report
+from bayesexpr.report.page import Report, Section
+from bayesexpr.report.posterior import posterior_report
 
-__all__ = ["ContrastContent", "ReportContent", "render", "top_genes", "write_report"]
+__all__ = ["ContrastContent", "Report", "ReportContent", "Section", "posterior_report", "top_genes"]

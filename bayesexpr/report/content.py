@@ -40,6 +40,8 @@ class ContrastContent:
         P(|log2 fold change| > t) as ``[threshold, gene]`` for a few genes.
     truth : pandas.DataFrame, optional
         Columns ``gene`` and ``true_log2fc`` of a simulated study.
+    variance : pandas.DataFrame, optional
+        Rows as in `table`: what makes the change unsure; see :meth:`bayesexpr.DEFit.variance_split`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ContrastContent:
     warning: str = ""
     curve: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None
     truth: pd.DataFrame | None = None
+    variance: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

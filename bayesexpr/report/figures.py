@@ -32,7 +32,7 @@ def overview(content: ReportContent) -> list[Image]:
     ax = plots.plot_library_sizes(names, totals, content.groups)
     low, high = totals.min() / 1e6, totals.max() / 1e6
     images = [
-        _image(
+        image(
             ax.figure,
             f"Bars of the library sizes of {len(names)} samples, from {low:.3g} to {high:.3g} million counts.",
             "Library sizes. The size factors, which are estimated with the effects, take differences in depth out.",
@@ -41,7 +41,7 @@ def overview(content: ReportContent) -> list[Image]:
     if content.log_counts is not None:
         ax = plots.plot_pca(content.log_counts, names, content.groups)
         images.append(
-            _image(
+            image(
                 ax.figure,
                 f"Scatter plot of the first two principal components of {len(names)} samples. "
                 f"Horizontal axis: {ax.get_xlabel()}; vertical axis: {ax.get_ylabel()}.",
@@ -61,7 +61,7 @@ def trust(content: ReportContent) -> list[Image]:
     images = []
     if known.any():
         images.append(
-            _image(
+            image(
                 plots.plot_diagnostics(rhat, ess, rhat_limit=content.rhat_limit, min_ess=content.min_ess).figure,
                 f"Scatter plot of R-hat against effective draws of {known.sum()} genes: "
                 f"largest R-hat {rhat[known].max():.3f}, fewest effective draws {ess[known].min():.0f}.",
@@ -71,7 +71,7 @@ def trust(content: ReportContent) -> list[Image]:
         )
     if content.energy is not None:
         images.append(
-            _image(
+            image(
                 plots.plot_energy(content.energy).figure,
                 "Histograms of the energy of the draws and of its steps from draw to draw.",
                 "Energy. The outline should be about as wide as the filled shape: the chains then move freely.",
@@ -79,7 +79,7 @@ def trust(content: ReportContent) -> list[Image]:
         )
     dispersion = table["dispersion"].to_numpy(float)
     images.append(
-        _image(
+        image(
             plots.plot_dispersion(table["baseMean"], dispersion, content.dispersion_trend).figure,
             "Scatter plot of every gene's dispersion against its mean count on logarithmic axes"
             + (", with the learned trend." if content.dispersion_trend is not None else "."),
@@ -95,15 +95,17 @@ def changes(content: ReportContent, contrast: ContrastContent) -> list[Image]:
     up = contrast.called & (contrast.table["log2FoldChange"].to_numpy(float) > 0)
     counts = f"{int(up.sum())} genes are called up and {int((contrast.called & ~up).sum())} down"
     images = [
-        _image(
+        image(
             plots.plot_ma(contrast.table).figure,
             f"Scatter plot of log2 fold change against mean normalised count; {counts}.",
-            "Effect against abundance. Estimates of genes with few counts are drawn towards zero, not thrown about.",
+            "Effect against abundance. Estimates of genes with few counts are drawn towards zero, not thrown about. "
+            "Triangles: called genes; the darker a gene, the surer its sign.",
         ),
-        _image(
+        image(
             plots.plot_volcano(contrast.table).figure,
             f"Volcano plot: minus log10 s-value against log2 fold change; {counts}.",
-            "Sureness against effect. The flat top is what this number of draws can resolve: no error rate is ever 0.",
+            "Sureness against effect, coloured by the probability that this gene's sign is wrong (lfsr). The flat top "
+            "is what this number of draws can resolve: no error rate is ever 0.",
         ),
     ]
     top = top_genes(contrast.table, contrast.called)
@@ -111,7 +113,7 @@ def changes(content: ReportContent, contrast: ContrastContent) -> list[Image]:
     if len(top):
         axes = plots.plot_top_genes(top, content.normalised_counts, content.groups)
         images.append(
-            _image(
+            image(
                 axes[0].figure,
                 f"Normalised counts of {len(top)} genes in every sample beside their posterior log2 fold changes.",
                 "The genes with the largest effects among those called: every sample's normalised count, and the "
@@ -123,23 +125,48 @@ def changes(content: ReportContent, contrast: ContrastContent) -> list[Image]:
     return images
 
 
-def sureness(contrast: ContrastContent) -> list[Image]:
-    """P(|LFC| > t) of some genes and, for a simulated study, the intervals against the truth."""
+def sureness(contrast: ContrastContent, interval: float) -> list[Image]:
+    """Intervals of the called genes, P(|LFC| > t), what the doubt is made of, and the truth of a simulated study."""
     images = []
+    called = contrast.table[contrast.called]
+    if len(called):
+        ax = plots.plot_intervals(called, interval=interval, threshold=contrast.lfc_threshold)
+        images.append(
+            image(
+                ax.figure,
+                f"Posterior intervals of the log2 fold changes of {len(called)} called genes, by their means.",
+                f"Every called gene: its {100 * interval:g} % interval, in the order of the estimates. Dotted: a "
+                f"change of {contrast.lfc_threshold:g} (log2). An interval that reaches zero belongs to a gene that "
+                "may not change.",
+            )
+        )
     if contrast.curve is not None:
         thresholds, probability, genes = contrast.curve
         images.append(
-            _image(
+            image(
                 plots.plot_prob_curve(thresholds, probability, genes).figure,
                 f"Curves of the probability that |log2 fold change| exceeds a threshold, for {len(genes)} genes.",
                 "How large is the change? Read off the probability that it exceeds the size that matters to you.",
+            )
+        )
+    if contrast.variance is not None and contrast.variance.notna().any(axis=None):
+        shares = contrast.variance.div(contrast.variance.sum(axis=1, min_count=1), axis=0).median()
+        words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+        images.append(
+            image(
+                plots.plot_variance_split(contrast.table["baseMean"], contrast.variance).figure,
+                f"Shares of the variance of log fold changes against mean count; of the median gene: {words}.",
+                f"What makes a change unsure (of the median gene: {words}). Sampling: few fragments were counted; "
+                "deeper sequencing helps. Biology: replicates differ; only more replicates help. Normalisation: the "
+                "depth of the samples is itself estimated. How fragments were assigned to genes is taken as known: a "
+                "table of counts does not say how sure that was.",
             )
         )
     if contrast.truth is not None:
         joined = contrast.table.merge(contrast.truth, on="gene", how="inner")
         ax = plots.plot_truth(joined["log2FoldChange"], joined["ci_lower"], joined["ci_upper"], joined["true_log2fc"])
         images.append(
-            _image(
+            image(
                 ax.figure,
                 f"Posterior means and intervals against the true log2 fold changes. {ax.get_title()}.",
                 "This study was simulated, so the truth is known: points on the line are estimated exactly.",
@@ -148,7 +175,7 @@ def sureness(contrast: ContrastContent) -> list[Image]:
     return images
 
 
-def _image(figure: object, alt: str, caption: str, wide: bool = False) -> Image:
+def image(figure: object, alt: str, caption: str, wide: bool = False) -> Image:
     """Make an SVG whose texts stay texts, so that the reader's own fonts supply every script."""
     assert isinstance(figure, Figure)
     buffer = io.BytesIO()

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOMES = {
     "bayesexpr": ROOT / "bayesexpr",
     "bayesexpr.calibration": ROOT / "calibration",
+    "bayesexpr.notebooks": ROOT / "notebooks",
     "bayesexpr.stan_models": ROOT / "stan_models",
 }
 LONGEST = 400
@@ -43,6 +44,7 @@ FLOORS = {
     "bayesexpr.plots": 4,
     "bayesexpr.check_plots": 4,
     "bayesexpr.drawing": 4,
+    "bayesexpr.effect_plots": 4,
     "bayesexpr.blocked": 4,
     "bayesexpr.stan": 4,
     "bayesexpr.datasets": 4,
@@ -54,6 +56,7 @@ FLOORS = {
     "bayesexpr.distributions": 2,
     "bayesexpr.errors": 1,
     "bayesexpr.names": 1,
+    "bayesexpr.notebooks": 1,
     "bayesexpr.progress": 1,
     "bayesexpr.stan_models": 1,
 }
@@ -191,7 +194,7 @@ def python(code: str, folder: Path) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("name", ["stan_models", "calibration", "benchmarks", "tests"])
+@pytest.mark.parametrize("name", ["stan_models", "calibration", "notebooks", "benchmarks", "tests"])
 def test_folders_of_the_checkout_are_no_packages_of_their_own(name: str, tmp_path: Path) -> None:
     """Generic names stay free for the user; elsewhere than in the checkout they mean nothing."""
     code = f"import importlib.util; print(importlib.util.find_spec({name!r}))"
@@ -200,7 +203,7 @@ def test_folders_of_the_checkout_are_no_packages_of_their_own(name: str, tmp_pat
     assert importlib.util.find_spec("bayesexpr.calibration") is not None
 
 
-HEAVY = ("cmdstanpy", "arviz_base", "matplotlib", "pandas", "scipy", "xarray", "zarr", "jinja2", "numpy")
+HEAVY = ("cmdstanpy", "nbclient", "arviz_base", "matplotlib", "pandas", "scipy", "xarray", "zarr", "jinja2", "numpy")
 
 
 def test_importing_the_package_is_quick(tmp_path: Path) -> None:

@@ -21,10 +21,14 @@ import pytest
 from fake_analysis import HOSTILE, content, table
 
 from bayesexpr.posterior import decisions
-from bayesexpr.report import figures, render, top_genes, write_report
-from bayesexpr.report.html import table_json
+from bayesexpr.report import ReportContent, figures, posterior_report, top_genes
+from bayesexpr.report.gene_table import table_json
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def render(it: ReportContent) -> str:
+    return posterior_report(it).html()
 
 
 class Page(HTMLParser):
@@ -209,12 +213,12 @@ def test_table_too_large_for_the_page_keeps_the_surest_genes() -> None:
     assert json.loads(text)["rows"]["gene"] == list(results.sort_values("lfdr", kind="stable")["gene"].head(listed))
     it = content(2000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesexpr.report.html.TABLE_BYTES", 40_000)
+        patch.setattr("bayesexpr.report.posterior.TABLE_BYTES", 40_000)
         assert f"The {listed} surest of " in render(it)
 
 
 def test_whole_annotation_stays_below_ten_megabytes(tmp_path: Path) -> None:
-    path = write_report(content(64_102, contrasts=1, simulated=False), tmp_path / "report.html")
+    path = posterior_report(content(64_102, contrasts=1, simulated=False)).write(tmp_path / "report.html")
     assert path.stat().st_size < 10e6
 
 
@@ -243,17 +247,17 @@ def test_a_failure_leaves_the_old_report_and_nothing_else(tmp_path: Path, monkey
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="no space"):
-        write_report(it, path)
+        posterior_report(it).write(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
-    write_report(it, path)
+    posterior_report(it).write(path)
     assert path.read_text().startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.setattr(figures.plots, "plot_ma", fail)
     before = path.read_text()
     with pytest.raises(OSError, match="no space"):
-        write_report(it, path)
+        posterior_report(it).write(path)
     assert path.read_text() == before
 
 

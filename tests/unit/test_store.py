@@ -33,7 +33,11 @@ def write(made: Made, path: Path, genes: list[str], size: int = 5) -> dict[str, 
         store.COMPONENT: list(made.plan.partitions().labels) if full["C"] > 1 else ["changed"],
         "other_term": list(made.plan.nuisance_terms),
     }
-    sampler = {"lp": np.zeros((CHAINS, DRAWS)), "diverging": np.zeros((CHAINS, DRAWS), dtype=bool)}
+    sampler = {
+        "lp": np.zeros((CHAINS, DRAWS)),
+        "diverging": np.zeros((CHAINS, DRAWS), dtype=bool),
+        "energy": np.random.default_rng(3).normal(size=(CHAINS, DRAWS)),
+    }
     constant = {
         "projector": ((store.COMPONENT, store.TESTED, "tested_coefficient_in"), full["component"]),
         "log_size_factor": ((SAMPLE,), full["log_size_factor"]),

@@ -1,7 +1,8 @@
 "use strict";
 (function () {
   const ROWS = 50;
-  const COLORS = { none: "rgba(120,120,120,.35)", up: "#D55E00", down: "#0072B2" };
+  // As in the figures: from sure of the sign (dark) to unsure, with the lfsr below which a colour is used.
+  const LIMITS = [0.001, 0.01, 0.05, 0.2, Infinity], COLORS = ["#4B1D52", "#B5332E", "#E58A1F", "#E9CF9C", "#C6C6C6"];
 
   function write(value, kind) {
     if (value === null || value === undefined) return "–";
@@ -96,7 +97,8 @@
   function volcano(box, data, choose) {
     const canvas = box.querySelector(".volcano"), tip = box.querySelector(".tip"), pen = canvas.getContext("2d");
     const x = data.rows.log2FoldChange, y = data.rows.svalue.map((s) => -Math.log10(s));
-    const left = 44, right = 10, top = 10, bottom = 40;
+    const bands = data.rows.lfsr.map((v) => LIMITS.findIndex((limit) => v < limit));
+    const left = 44, right = 10, top = 44, bottom = 40;
     let reach = 0.5, height = 0.5, width = 0, tall = 0;
     for (let i = 0; i < x.length; i += 1) { reach = Math.max(reach, Math.abs(x[i])); height = Math.max(height, y[i]); }
     reach *= 1.05; height *= 1.05;
@@ -106,6 +108,24 @@
     function step(range, count) {
       const rough = range / count, power = Math.pow(10, Math.floor(Math.log10(rough)));
       return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+    }
+
+    function triangle(px, py, r) {
+      pen.beginPath(); pen.moveTo(px, py + r); pen.lineTo(px - r, py - r * 0.8); pen.lineTo(px + r, py - r * 0.8); pen.fill();
+    }
+
+    function legend() {
+      const words = LIMITS.map((limit) => (limit === Infinity ? "unsure of sign" : "lfsr < " + limit)).concat(["called"]);
+      const inner = width - left - right, columns = inner > 560 ? 6 : 3;
+      pen.textAlign = "left";
+      words.forEach((word, i) => {
+        const px = left + 4 + (i % columns) * (inner / columns), py = 9 + 15 * Math.floor(i / columns);
+        pen.fillStyle = COLORS[i] || "#222";
+        if (i < COLORS.length) pen.fillRect(px, py - 4, 8, 8);
+        else triangle(px + 4, py, -4);
+        pen.fillStyle = "#444";
+        pen.fillText(word, px + 13, py + 4);
+      });
     }
 
     function draw() {
@@ -126,14 +146,16 @@
       pen.save(); pen.translate(12, (top + tall - bottom) / 2); pen.rotate(-Math.PI / 2); pen.fillText("-log10 s-value", 0, 0); pen.restore();
       pen.beginPath(); pen.moveTo(left, top); pen.lineTo(left, tall - bottom); pen.lineTo(width - right, tall - bottom);
       pen.moveTo(across(0), top); pen.lineTo(across(0), tall - bottom); pen.stroke();
-      for (const called of [0, 1]) {
+      for (let band = COLORS.length - 1; band >= 0; band -= 1) {
+        pen.fillStyle = COLORS[band];
         for (let i = 0; i < x.length; i += 1) {
-          if (data.called[i] !== called) continue;
-          pen.fillStyle = !called ? COLORS.none : x[i] > 0 ? COLORS.up : COLORS.down;
-          const r = called ? 2.2 : 1.4;
-          pen.fillRect(across(x[i]) - r, up(y[i]) - r, 2 * r, 2 * r);
+          if (bands[i] !== band) continue;
+          const px = across(x[i]), py = up(y[i]);
+          if (data.called[i]) triangle(px, py, x[i] > 0 ? -3.5 : 3.5);
+          else pen.fillRect(px - 1.4, py - 1.4, 2.8, 2.8);
         }
       }
+      legend();
     }
 
     function nearest(event) {
@@ -162,5 +184,30 @@
     draw();
   }
 
-  document.querySelectorAll(".explorer").forEach(explore);
+  // Tables that are whole in the page: their rows are put in order.
+  function sortable(table) {
+    const body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
+    const value = (row, i) => {
+      const cell = row.cells[i], number = Number(cell.dataset.value);
+      return cell.dataset.value === undefined ? cell.textContent : Number.isNaN(number) ? Infinity : number;
+    };
+    headings.forEach((heading, i) => {
+      const label = heading.textContent, button = element("button", label);
+      heading.textContent = "";
+      heading.appendChild(button).type = "button";
+      button.addEventListener("click", () => {
+        const rising = heading.getAttribute("aria-sort") !== "ascending", sign = rising ? 1 : -1;
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", rising ? "ascending" : "descending");
+        const rows = [...body.rows].map((row) => [value(row, i), row]);
+        rows.sort((a, b) => (a[0] === b[0] ? 0 : a[0] < b[0] ? -sign : sign));
+        rows.forEach(([, row]) => body.appendChild(row));
+      });
+    });
+    table.classList.add("sorting");
+  }
+
+  document.querySelectorAll(".bx .sortable:not(.sorting)").forEach(sortable);
+  // in a notebook every section brings this script: a box is made ready once
+  document.querySelectorAll(".bx .explorer[hidden]").forEach(explore);
 })();

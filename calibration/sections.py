@@ -1,0 +1,152 @@
+"""The report of a campaign, section by section: what was asked, whether it passed, how strong that is, and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bayesexpr.report.figures import Image, image
+from bayesexpr.report.page import Report, environment
+
+from .verdict import RULES, QuantityVerdict
+
+if TYPE_CHECKING:
+    from .decisions import DecisionReport
+    from .result import Campaign
+
+_PANELS = 12
+_FAILURES = 20  # failed simulations that are listed
+_SECTIONS = ("summary", "asked", "trust", "sure", "again")
+
+
+def calibration_report(campaign: Campaign) -> Report:
+    """Make the report of a campaign: sections ``summary``, ``asked``, ``trust``, ``sure`` and ``again``."""
+    identity = campaign.identity
+    title = f"Calibration: {identity['scenario']}, inferred by {identity['backend']}"
+
+    def maker(key: str) -> Callable[[], str]:
+        def make() -> str:
+            return environment().get_template(f"calibration/{key}.html").render(
+                title=title,
+                verdict=campaign.verdict,
+                identity=identity,
+                follows=[(key.replace("_", " "), value) for key, value in identity.items() if key != "versions"],
+                L=campaign.table.L,
+                rules=RULES,
+                failures=sorted(campaign.table.failures.items())[:_FAILURES],
+                implausible=len(campaign.table.implausible),
+                replication=campaign.replication,
+                images=_images(campaign) if key == "trust" else [],
+                rows=_rows(campaign) if key == "trust" else [],
+                decisions=_decisions(campaign.decision_report()) if key == "sure" else [],
+                replay=campaign.to_dict()["replay"] if key == "again" else "",
+            )  # fmt: skip
+
+        return make
+
+    return Report(title, {key: maker(key) for key in _SECTIONS})
+
+
+def _images(campaign: Campaign) -> list[Image]:
+    order = campaign.ordered
+    if not order:
+        return []
+    weakest = campaign.weakest
+    drawn = list(order[:_PANELS])
+    axes = campaign.plot_ecdfs(drawn)
+    every = (
+        "all quantities"
+        if len(drawn) == len(order)
+        else f"the {len(drawn)} of {len(order)} quantities nearest to an alarm"
+    )
+    images = [
+        image(
+            axes[0].figure,
+            f"ECDF differences of the ranks of {every}: {', '.join(drawn)}.",
+            f"Ranks of the truth among the draws, for {every}. A sound program stays inside the band, which uniform "
+            "ranks leave anywhere in one panel of twenty; red panels alarm, by the stricter rule of the verdict. A "
+            "hump means that draws lie too high, a dip too low; first up, then down, that they are too narrow; first "
+            "down, then up, that they are too wide.",
+            wide=True,
+        ),
+        image(
+            campaign.plot_ranks(weakest).figure,
+            f"Histogram of the ranks of {weakest}.",
+            f"Rank histogram of {weakest}, the quantity nearest to an alarm, with the range of each bin (99 %).",
+        ),
+        image(
+            campaign.plot_coverage(weakest).figure,
+            f"Observed minus nominal coverage of central intervals of {weakest}.",
+            f"Coverage of {weakest}: how much more, or less, often than stated its central intervals hold the truth.",
+        ),
+    ]
+    if campaign.table.truth is not None and campaign.table.mean is not None:
+        images.append(
+            image(
+                campaign.plot_estimates(weakest).figure,
+                f"Posterior means of {weakest} against the truth.",
+                f"Posterior mean of {weakest} with two sds against the truth, one point for each simulation.",
+            )
+        )
+    return images
+
+
+def _rows(campaign: Campaign) -> list[dict[str, Any]]:
+    """One row per quantity, those nearest to an alarm first."""
+    found = {q.name: q for q in campaign.verdict.quantities}
+    names = [*campaign.ordered, *(n for n in found if n not in campaign.ordered)]
+    return [_row(found[name]) for name in names]
+
+
+def _row(q: QuantityVerdict) -> dict[str, Any]:
+    covered = q.coverage
+    return {
+        "quantity": q.name,
+        "says": f"ALARM: likely {q.kind}" if q.alarm else "no alarm",
+        "alarm": q.alarm,
+        "numbers": (
+            ("ranks", float(q.N)),
+            ("p, ECDF", q.pvalue),
+            ("90 % covers", covered.observed if covered else float("nan")),
+            ("p, coverage", covered.pvalue if covered else float("nan")),
+            ("p, adjusted", q.adjusted),
+            ("contraction", q.sharpness.contraction if q.sharpness else float("nan")),
+            ("mean z", q.sharpness.z_mean if q.sharpness else float("nan")),
+            ("sd of z", q.sharpness.z_sd if q.sharpness else float("nan")),
+        ),
+    }
+
+
+def _decisions(report: DecisionReport | None) -> list[dict[str, Any]]:
+    """Rows of what was stated and what came true, for every bin with genes and every list."""
+    if report is None:
+        return []
+    rows = [
+        {
+            "what": f"{name} from {b.low:g} to {b.high:g}",
+            "genes": b.n,
+            "stated": b.claimed,
+            "realised": b.realised,
+            "ok": b.ok,
+        }
+        for name, bins in (("lfsr", report.lfsr), ("lfdr", report.lfdr))
+        for b in bins
+        if b.n
+    ]
+    rows += [
+        {
+            "what": f"list, {name} below {r.level:g}",
+            "genes": r.listed,
+            "stated": r.claimed,
+            "realised": r.realised,
+            "ok": r.ok,
+        }
+        for name, lists in (("s-value", report.svalue), ("q-value", report.qvalue))
+        for r in lists
+        if r.listed
+    ]
+    top = report.top
+    if top.n:
+        what = "genes missed by the 90 % intervals of the largest estimates"
+        rows.append({"what": what, "genes": top.n, "stated": 0.1, "realised": 1 - top.observed, "ok": top.ok})
+    return rows

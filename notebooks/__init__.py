@@ -1,0 +1,1 @@
+"""Notebooks that come with the package; ``bayesexpr report`` executes them."""
