@@ -20,6 +20,7 @@ LADDER = (
     "gamma_poisson",
     "dirichlet_multinomial",
     "hierarchical_expression",
+    "negative_binomial_de",
     "zero_inflated_negative_binomial",
     "gaussian_linear",
     "variance_components",
@@ -33,6 +34,12 @@ ALLOWED = {
     # log_gamma_p sums its series until a term no longer counts, and beyond its range returns the limit to 1e-25: where
     # it stops changes nothing that a float holds
     r"A control flow statement inside function log_gamma_p depends on argument [ax]\. .*",
+    # scales are exponentials of zeta: the truncation of their priors at zero, a control flow that stanc also takes for
+    # a second statement about s, never binds
+    r"A control flow statement depends on parameter\(s\): zeta\.",
+    r"The parameter s is on the left-hand side of more than one tilde statement\.",
+    # it goes through the columns of change, whose number is fixed
+    r"A control flow statement inside function component_log_lik depends on argument change\. .*",
 }
 
 
@@ -40,12 +47,15 @@ def warnings_of(stanc: Path, code: str, folder: Path) -> list[str]:
     file = folder / "model.stan"
     file.write_text(code)
     done = subprocess.run(
-        [stanc, "--warn-pedantic", "--o=/dev/null", file], capture_output=True, text=True, check=False
+        [stanc, "--warn-pedantic", "--allow-undefined", "--o=/dev/null", file],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     text = re.sub(r"\s+", " ", done.stderr + done.stdout)
     found = [
-        w.strip() for w in re.split(r"Warning in '[^']*', line \d+, column \d+ to [\w ]*?column \d+:|Warning:", text)
+        w.strip() for w in re.split(r"Warning in '[^']*', line \d+, column \d+ to [\w, ]*?column \d+:|Warning:", text)
     ]
     return [w for w in found if w]
 
@@ -54,7 +64,10 @@ def warnings_of(stanc: Path, code: str, folder: Path) -> list[str]:
 def test_every_variant_passes(name: str, toolchain: Toolchain, tmp_path: Path) -> None:
     options = registry.get(name).OPTIONS
     for chosen in itertools.product(*(option.choices for option in options.values())):
-        code = render(name, dict(zip(options, chosen, strict=True))).code
+        asked = dict(zip(options, chosen, strict=True))
+        if asked.get("dispersion") == "global" and asked.get("density") == "kernel":
+            continue  # refused: the kernel knows the trend only
+        code = render(name, asked).code
         left = [
             w
             for w in warnings_of(toolchain.home / "bin" / "stanc", code, tmp_path)
