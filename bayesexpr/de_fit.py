@@ -181,7 +181,8 @@ class DEFit:
         seed
             Of everything random in the checks.
         truth
-            Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study.
+            Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study; what the run was
+            given by default.
         progress
             Told where the check is.
 
@@ -192,7 +193,7 @@ class DEFit:
         """
         from bayesexpr.calibration.checking import check_study
 
-        return check_study(self, seed=seed, truth=truth, progress=progress)
+        return check_study(self, seed=seed, truth=self.truth if truth is None else truth, progress=progress)
 
     def plot_ppc(self, gene: str, ax: Axes | None = None, seed: int = 1) -> Axes:
         """Plot the counts of one gene over what the fitted model predicts for each sample.

@@ -15,7 +15,7 @@ from bayesexpr.progress import Progress, Silent
 from . import loo_report, matched_record, outlying_cells, prior_sensitivity
 from .certificate import Certificate, conclude
 from .decisions import study_report
-from .fitted_study import FittedStudy, spread, take_draws, take_genes
+from .fitted_study import FittedStudy, finite_genes, spread, take_draws, take_genes
 from .gene_integration import Hyper
 from .leave_one_out import leave_one_out
 from .predictive_checks import REPLICATES, Streamed, reference_p_values
@@ -112,7 +112,7 @@ def _first_contrast(fit: DEFit) -> str:
     return str(asked[0])
 
 
-def _stream(fitted: FittedStudy, rng: np.random.Generator) -> tuple[Streamed, loo_report.PlainSubset]:
+def _stream(fitted: FittedStudy, rng: np.random.Generator) -> tuple[Streamed, loo_report.PlainSubset | None]:
     """Go through the draws once: replicated tables of all genes, plain leave-one-out of a few."""
     streamed = Streamed(fitted, rng)
     pick = spread(fitted.draws, REPLICATES)
@@ -121,10 +121,10 @@ def _stream(fitted: FittedStudy, rng: np.random.Generator) -> tuple[Streamed, lo
     for block in fitted.blocks():
         streamed.add(take_draws(block, pick))
         inside = chosen[(chosen >= block.genes.start) & (chosen < block.genes.stop)]
+        inside = inside[finite_genes(block)[inside - block.genes.start]]
         if len(inside):
             parts.append(_plain(fitted, block, inside))
-    joined = {name: np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("elpd", "pareto_k")}
-    return streamed, loo_report.PlainSubset(**joined, genes=chosen, threshold=parts[0].threshold)
+    return streamed, loo_report.join(parts) if parts else None
 
 
 def _plain(fitted: FittedStudy, block: GeneBlock, genes: Any) -> loo_report.PlainSubset:

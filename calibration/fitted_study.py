@@ -162,6 +162,12 @@ def _flat(block: GeneBlock, draws: int) -> GeneBlock:
     return GeneBlock(block.genes, **{name: a.reshape(1, draws, *a.shape[2:]) for name, a in arrays.items()})
 
 
+def finite_genes(block: GeneBlock) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which genes of a block have finite draws only."""
+    finite = [np.isfinite(getattr(block, name)) for name in _OF_GENES]
+    return np.logical_and.reduce([a.all(axis=(0, 1, *range(3, a.ndim))) for a in finite])
+
+
 def spread(size: int, number: int) -> np.ndarray[Any, np.dtype[np.intp]]:
     """Return at most `number` places among `size`, evenly spread."""
     return np.unique(np.linspace(0, size - 1, min(number, size)).round().astype(np.intp))

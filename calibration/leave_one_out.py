@@ -64,6 +64,8 @@ class LeftOut:
         Twice the smaller of P(new count <= count) and P(new count >= count), at most 1.
     expected
         Geometric mean of the predicted mean count.
+    variance
+        Of `elpd`, from the finite number of points.
     again
         Number of counts that needed points of their own.
     """
@@ -75,7 +77,16 @@ class LeftOut:
     mass: Float
     tail: Float
     expected: Float
+    variance: Float
     again: int
+
+    @property
+    def error(self) -> float:
+        """Standard error of the sum of `elpd` from the finite number of points, at most.
+
+        The counts of a gene share their points; this is the error if theirs go fully together.
+        """
+        return float(np.sqrt(len(self.variance) * self.variance.sum()))
 
     @property
     def unreliable(self) -> float:
@@ -111,7 +122,7 @@ def leave_one_out(
     S, G = study.full["S"], study.full["G"]
     tell = progress or (lambda text: None)
     found = approximate(study, hyper.centre)
-    out = {name: np.empty((S, G)) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected")}
+    out = {name: np.empty((S, G)) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected", "variance")}
     size = max(1, CELLS_AT_ONCE // (S * hyper.size * number * study.at.C))
     for start in range(0, G, size):
         genes = np.arange(start, min(start + size, G))
@@ -165,6 +176,9 @@ def _write(
 ) -> None:
     elpd, k, weight = leave_out(weighted, s)
     out["elpd"][row, genes], out["pareto_k"][row, genes] = elpd, k
+    # the delta method for a ratio of two means over the same points
+    moved = np.exp(weighted.log_weight).mean(axis=0) - weight.sum(axis=0)
+    out["variance"][row, genes] = (moved**2).sum(axis=0)
     # one draw of the hyperparameters to each point: their spread is in the points as a whole
     M, I = weight.shape[:2]  # noqa: E741
     turn = np.arange(I) % M

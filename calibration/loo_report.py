@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,17 @@ PIT_BINS = 20
 PIT_CARE, PIT_WORST = 0.03, 0.15
 """Largest distance between the distribution of the PIT and the uniform that is fine, and that is still usable."""
 
-_COLUMNS = ("method", "observations", "elpd", "se", "share_above_threshold", "threshold", "shown", "agreement")
+_COLUMNS = (
+    "method",
+    "observations",
+    "elpd",
+    "se",
+    "monte_carlo_error",
+    "share_above_threshold",
+    "threshold",
+    "shown",
+    "agreement",
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,17 @@ def plain_subset(counts: Any, mu: Float, phi: Float, log_weight: Float, genes: A
     return PlainSubset(found.elpd, found.pareto_k, np.asarray(genes), k_threshold(len(mu)))
 
 
+def join(parts: Sequence[PlainSubset]) -> PlainSubset:
+    """Put the genes of several subsets side by side."""
+    elpd, k = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("elpd", "pareto_k"))
+    return PlainSubset(elpd, k, np.concatenate([part.genes for part in parts]), parts[0].threshold)
+
+
 def study_table(found: LeftOut, plain: PlainSubset | None) -> pd.DataFrame:
     """Integrated leave-one-out of a study, and what plain importance sampling would have said."""
     rows = [_row("integrated over the gene's parameters", found.elpd.sum(axis=0), found.pareto_k, found.threshold)]
+    if rows[0]["shown"]:
+        rows[0]["monte_carlo_error"] = found.error
     if plain is not None:
         row = _row("draws reweighted, a subset", plain.elpd.sum(axis=0), plain.pareto_k, plain.threshold)
         good = plain.pareto_k <= plain.threshold
@@ -153,5 +171,6 @@ def _row(method: str, elpd: Float, pareto_k: Float, threshold: float) -> dict[st
         "share_above_threshold": share,
         "threshold": threshold,
         "shown": shown,
+        "monte_carlo_error": None,
         "agreement": None,
     }

@@ -17,12 +17,19 @@ def check(run: Path, truth: Path | None, seed: int, quiet: bool, strict: bool) -
     """Check the fit in RUN: predictive checks, outlying counts, leave-one-out, priors, calibration."""
     from bayesexpr.calibration.certificate import CHECK
     from bayesexpr.cli.de import read_truth
+    from bayesexpr.de_fit import DEFit
+    from bayesexpr.errors import InputError
     from bayesexpr.fitting import load
     from bayesexpr.progress import Silent, Terminal
 
-    known = read_truth(truth)
+    known, fit = read_truth(truth), load(run)
     progress = Silent() if quiet else Terminal(1)
-    certificate = load(run).check(seed=seed, truth=known, progress=progress)
+    if isinstance(fit, DEFit):
+        certificate = fit.check(seed=seed, truth=known, progress=progress)
+    elif known is None:
+        certificate = fit.check(seed=seed, progress=progress)
+    else:
+        raise InputError(f"--truth is of a differential-expression run; {str(run)!r} is of {fit.model.NAME}.")
     certificate.write(run)
     click.echo(str(certificate))
     click.echo(f"check: {run / CHECK}")

@@ -1,0 +1,158 @@
+"""The check of a whole fit: sound studies pass it, and each planted fault shows where it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_fit import make_fit
+
+from bayesexpr.calibration.certificate import CHECK, TABLES, Certificate, conclude, read_certificate
+from bayesexpr.calibration.checking import check_study
+from bayesexpr.calibration.fitted_study import FittedStudy
+from bayesexpr.calibration.prior_sensitivity import CONFLICT, of_study, prior_sensitivity
+from bayesexpr.cli import main
+from bayesexpr.de_fit import DEFit
+from bayesexpr.errors import InputError
+from bayesexpr.models.priors import Normal
+from bayesexpr.posterior.verdict import Finding, Verdict
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[DEFit, pd.DataFrame]:
+    return make_fit(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture(scope="module")
+def certificate(sound: tuple[DEFit, pd.DataFrame]) -> Certificate:
+    fit, truth = sound
+    return check_study(fit, truth=truth)
+
+
+def test_a_sound_fit_gets_every_table_and_no_alarm(certificate: Certificate) -> None:
+    assert set(certificate.tables) == set(TABLES)
+    assert all(f.severity == 0 for f in certificate.findings if "Power-scaling" not in f.text), str(certificate)
+    assert certificate.passed
+    assert len(certificate.outliers) == 0
+    loo = certificate.tables["loo"]
+    assert loo["shown"][0]
+    assert loo["agreement"][1] < 0.2  # the integrals and the reweighted draws, where those can be trusted
+    assert certificate.tables["pit"]["counts"].sum() == 60 * 8
+    assert certificate.weakest in str(certificate)
+
+
+def test_it_is_written_read_and_drawn(certificate: Certificate, tmp_path: Path) -> None:
+    assert read_certificate(tmp_path) is None
+    path = certificate.write(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [CHECK]
+    back = read_certificate(tmp_path)
+    assert back is not None
+    assert str(back) == str(certificate)
+    for name, table in certificate.tables.items():
+        assert list(back.tables[name].columns) == list(table.columns)
+        assert len(back.tables[name]) == len(table)
+    axes = [one() for one in (back.plot_pit, back.plot_dispersion, back.plot_pareto_k, back.plot_sensitivity)]
+    axes.append(back.plot_samples("share of zeros"))
+    for ax in axes:
+        assert ax.get_xlabel()
+    assert back.plot_pit(axes[0]) is axes[0]
+    with pytest.raises(InputError, match="share of zeros"):
+        back.plot_samples("colour")
+    path.write_text(path.read_text()[:-100])
+    with pytest.raises(InputError, match="no certificate"):
+        read_certificate(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_certificate(sound: tuple[DEFit, pd.DataFrame]) -> None:
+    first, second, other = (check_study(sound[0], seed=seed).tables["loo"]["elpd"][0] for seed in (1, 1, 2))
+    assert first == second
+    assert first != other
+    assert first == pytest.approx(other, abs=2)
+
+
+def outlier(counts: np.ndarray) -> None:
+    places = np.argwhere(counts >= 20)
+    counts[tuple(places[len(places) // 2])] *= 40
+
+
+def zeros(counts: np.ndarray) -> None:
+    counts[2, counts[2] < np.quantile(counts[2], 0.4)] = 0
+
+
+def noise(counts: np.ndarray) -> None:
+    rng = np.random.default_rng(7)
+    counts[:] = rng.poisson(counts * np.exp(rng.normal(0, 1.0, counts.shape)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [(outlier, "outlying"), (zeros, "share of zeros"), (noise, "PIT")],
+)
+def test_a_planted_fault_is_named(spoil: Any, words: str, tmp_path: Path) -> None:
+    fit, _ = make_fit(tmp_path, spoil=spoil)
+    made = check_study(fit)
+    if spoil is outlier:
+        assert len(made.outliers) == 1
+        assert made.outliers["count"][0] > 20 * made.outliers["expected"][0] / 2
+        return
+    assert any(f.severity and words in f.text for f in made.findings), str(made)
+
+
+def test_size_factors_far_from_their_prior_are_a_conflict(tmp_path: Path) -> None:
+    """True depths differ by a factor of two; the prior says 5 %: both prior and data pull (seed 1)."""
+    depth = np.log(2.0) * np.array([0.5, -0.5] * 4)
+    fit, _ = make_fit(tmp_path / "far", factors=0.6 * depth, prior={"size_factors": Normal(0.0, 0.05)})
+    table = prior_sensitivity(of_study(FittedStudy.of(fit)))
+    factors = table[table["quantity"].str.startswith("log size factor")]
+    assert (factors["diagnosis"] == CONFLICT).mean() > 0.5
+    assert (factors["strongest"] == "size factors").mean() > 0.5
+    # control: the same depths, with a prior that allows them
+    wide, _ = make_fit(tmp_path / "wide", factors=0.6 * depth, prior={"size_factors": Normal(0.0, 2.0)})
+    table = prior_sensitivity(of_study(FittedStudy.of(wide)))
+    assert not (table["diagnosis"][table["quantity"].str.startswith("log size factor")] == CONFLICT).any()
+
+
+def test_draws_that_are_not_finite_are_counted(tmp_path: Path) -> None:
+    import zarr
+
+    fit, _ = make_fit(tmp_path)
+    group: Any = zarr.open_group(tmp_path / "posterior.zarr", mode="a", zarr_format=2)["posterior"]
+    alpha = group["alpha"][:]
+    alpha[0, 3, 5] = np.nan
+    group["alpha"][:] = alpha
+    made = check_study(fit)
+    assert any(f.severity == 2 and "not finite" in f.text and "1 gene" in f.text for f in made.findings), str(made)
+    assert not made.passed
+
+
+def test_one_gene_is_plotted(sound: tuple[DEFit, pd.DataFrame]) -> None:
+    fit, _ = sound
+    ax = fit.plot_ppc("g3")
+    assert ax.get_title(loc="left") == "g3"
+    assert fit.plot_ppc("g4", ax=ax) is ax
+    assert fit.plot_dispersion().get_xscale() == "log"
+    with pytest.raises(InputError, match="not in the study"):
+        fit.plot_ppc("g1000")
+
+
+def test_words_and_order() -> None:
+    sampler = Verdict("trustworthy", (Finding(0, "No draw diverged."),))
+    made = Certificate("t", conclude([Finding(0, "fine"), Finding(1, "odd")], sampler), {}, {})
+    assert made.level == "use with care"
+    assert made.summary == "Use with care. Weakest point: odd"
+    calm = Certificate("t", conclude([Finding(0, "fine")], sampler), {}, {})
+    assert calm.summary.startswith("Trustworthy. All checks")
+    assert calm.sensitivity is None
+    assert calm.record is None
+    with pytest.raises(InputError, match="has no pit"):
+        calm.plot_pit()
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "not a finished run" in capsys.readouterr().err
