@@ -135,8 +135,8 @@ class Campaign:
             "simulations": {"planned": v.planned, "finished": v.finished, "failed": v.failed},
             "failures": {str(i): reason for i, reason in self.table.failures.items()},
             "replay": (
-                f"replay(scenario, backend, NUMBER, seed={self.identity['seed']}, L={self.table.L}) of "
-                "bayesexpr.calibration runs one simulation again; plan(program) gives scenario and backend"
+                "the campaign's command with --replay NUMBER runs one simulation again; in Python "
+                f"replay(scenario, backend, NUMBER, seed={self.identity['seed']}, L={self.table.L})"
             ),
             "decisions": str(self.decision_report()).split("\n") if self.decisions else None,
             "replicated": self.replication is not None,

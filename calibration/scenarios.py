@@ -116,8 +116,8 @@ class ModelScenario:
         return self.model.simulate(conditions, rng)
 
     def measure(self, draws: Mapping[str, Any], data: Mapping[str, Any]) -> list[Quantity]:
-        """Measure the test quantities."""
-        return (self.quantities or ModelQuantities(self.model))(draws, data)
+        """Measure the test quantities, of data that are checked once and not for every draw."""
+        return (self.quantities or ModelQuantities(self.model))(draws, self.model.complete(data))
 
     def decide(self, truth: Mapping[str, Any], draws: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
         """State error rates of decisions about genes, and whether the errors were made."""
