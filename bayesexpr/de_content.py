@@ -24,6 +24,8 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
     """Gather everything; `truth` belongs to the first contrast."""
     import pandas as pd
 
+    from bayesexpr.calibration.certificate import read_certificate
+
     normalised = fit.data.counts / fit.size_factors[:, None]
     contrasts = tuple(_contrast(fit, e, truth if k == 0 else None) for k, e in enumerate(effects))
     shown = {gene for c in contrasts for gene in top_genes(c.table, c.called)["gene"]}
@@ -56,6 +58,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
         dispersion_trend=_trend(fit, normalised),
         provenance=_provenance(record),
         warnings=fit.warnings,
+        certificate=read_certificate(fit.folder),
     )
 
 

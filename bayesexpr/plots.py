@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from bayesexpr.drawing import (
     BLUE,
     GROUPS,
+    INK,
     MARKERS,
     ORANGE,
     SKY,
@@ -49,6 +51,7 @@ __all__ = [
     "plot_intervals",
     "plot_library_sizes",
     "plot_ma",
+    "plot_parameters",
     "plot_pca",
     "plot_prob_curve",
     "plot_top_genes",
@@ -186,4 +189,25 @@ def plot_pca(
     finish(ax, f"component 1 ({parts[0]:.0f} % of variance)", f"component 2 ({parts[1]:.0f} % of variance)")
     if groups is not None:
         legend(ax, marker_scale=1)
+    return ax
+
+
+def plot_parameters(table: pd.DataFrame, *, name: str = "", ax: Axes | None = None) -> Axes:
+    """Posterior means and 90 % intervals of the elements of a quantity, from top to bottom.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of :attr:`bayesexpr.Fit.parameters`: indexed by name, with ``mean``, ``q5`` and ``q95``.
+    name : str
+        Of the quantity, for the axis.
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes(5.2, 1.2 + 0.24 * len(table))
+    places = np.arange(len(table))
+    ax.hlines(places, table["q5"], table["q95"], color=BLUE, linewidth=1.6)
+    ax.plot(table["mean"], places, "o", color=INK, markersize=4.5, linestyle="none")
+    tick_names(ax, places, list(table.index))
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    finish(ax, f"{plain(name)} (posterior mean, 90 % interval)", "")
     return ax

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from bayesexpr.calibration.certificate import Certificate
     from bayesexpr.progress import Progress
+    from bayesexpr.report import Report
 
 KIND = "program"
 DATA = "data.json"
@@ -57,6 +58,8 @@ class Fit:
         Numbers behind the verdict.
     record
         What ``run.json`` says: program, settings, seeds, versions, digests, timings, status.
+    folder
+        RUN folder that it was read from; None for a fit that was made.
     """
 
     model: Model
@@ -65,6 +68,7 @@ class Fit:
     verdict: Verdict
     diagnostics: Mapping[str, Any]
     record: Mapping[str, Any]
+    folder: Path | None = None
 
     def diagnose(self) -> Verdict:
         """Return the verdict; its ``summary`` is one line."""
@@ -97,6 +101,25 @@ class Fit:
         from bayesexpr.calibration.checking_program import check_program
 
         return check_program(self, seed=seed, progress=progress)
+
+    def sections(self, contrasts: Sequence[str] = (), lfc_threshold: float | None = None) -> Report:
+        """Return the report in sections, for notebooks: summary, asked, trust, changed, sure, again.
+
+        Raises
+        ------
+        InputError
+            Contrasts or a threshold are given: only studies of differential expression have any.
+        """
+        from bayesexpr.program_content import program_content
+        from bayesexpr.report import program_report
+
+        if contrasts or lfc_threshold is not None:
+            raise InputError(f"a run of {self.model.NAME} has no contrasts; leave them and the threshold out.")
+        return program_report(program_content(self))
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the HTML report; an existing file is replaced."""
+        return self.sections().write(path)
 
     def draws(self, name: str) -> NDArray[Any]:
         """Return one quantity's draws, [chain * draw, its own dimensions]."""
@@ -208,7 +231,7 @@ def load(root: Path, record: Mapping[str, Any]) -> Fit:
         priors = {name: parse_prior(text) for name, text in record["priors"].items()}
         model = registry.get(record["program"])(options=record["options"], priors=priors)
         verdict = Verdict.from_dict(diagnostics.pop("verdict"))
-        return Fit(model, read_json(root / DATA), tree, verdict, diagnostics, record)
+        return Fit(model, read_json(root / DATA), tree, verdict, diagnostics, record, root)
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{str(root)!r} is not a finished run: {error}. Fit again.") from None
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bayesexpr.posterior.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bayesexpr.calibration.certificate import Certificate
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class ReportContent:
         Headed lists: versions, seeds, digests, timings.
     warnings : tuple of str
         What the run warned of.
+    certificate : Certificate, optional
+        Of the checks, where the run was checked; its verdict takes in that of the diagnostics.
     """
 
     title: str
@@ -116,6 +122,7 @@ class ReportContent:
     dispersion_trend: tuple[ArrayLike, ArrayLike] | None = None
     provenance: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    certificate: Certificate | None = None
 
 
 def top_genes(table: pd.DataFrame, called: ArrayLike, count: int = 12) -> pd.DataFrame:

@@ -127,8 +127,7 @@ def execute(
 def notebook_page(notebook: NotebookNode) -> str:
     """Return an executed notebook as a page: its texts and outputs, with the code of every cell folded away."""
     title = str(notebook.metadata.get("title", "Report"))
-    body = environment().get_template("notebook.html").render(cells=[_cell(cell) for cell in notebook.cells])
-    return page(title, body)
+    return page(title, environment().get_template("notebook.html").render(cells=_cells(notebook.cells)))
 
 
 def notebook_report(
@@ -210,13 +209,22 @@ def _kernel_manager(scratch: Path) -> Any:
     )
 
 
-def _cell(cell: Any) -> dict[str, Any]:
-    tags = cell.metadata.get("tags", ())
-    if cell.cell_type != "code":
-        text = "" if _HIDDEN in tags or cell.cell_type != "markdown" else _markdown(cell.source)
-        return {"kind": "text", "html": text}
-    outputs = [out for out in (_output(one) for one in cell.outputs) if out]
-    return {"kind": "code", "source": cell.source, "outputs": outputs, "hidden": _HIDDEN in tags}
+def _cells(cells: Any) -> list[dict[str, Any]]:
+    """Turn cells into texts and outputs; the code of cells without output goes with that of the next one with any."""
+    made: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for cell in cells:
+        if _HIDDEN in cell.metadata.get("tags", ()):
+            continue
+        if cell.cell_type == "markdown":
+            made.append({"html": _markdown(cell.source), "outputs": [], "source": ""})
+        elif cell.cell_type == "code":
+            waiting.append(cell.source)
+            outputs = [out for out in (_output(one) for one in cell.outputs) if out]
+            if outputs:
+                made.append({"html": "", "outputs": outputs, "source": "\n\n".join(waiting)})
+                waiting = []
+    return [*made, {"html": "", "outputs": [], "source": "\n\n".join(waiting)}] if waiting else made
 
 
 def _markdown(text: str) -> Markup:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(number=number, count=_count, rough=_rough, cell=_cell)
+    made.filters.update(number=number, count=_count, rough=_rough, cell=_cell, quoted=_quoted)
     return made
 
 
@@ -194,3 +194,11 @@ def _rough(value: float) -> str:
 
 def _count(value: Any) -> str:
     return f"{value:,}"
+
+
+def _quoted(text: str) -> Markup:
+    """Show what stands between backticks as code; everything else, and what is in there, is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))

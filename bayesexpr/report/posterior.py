@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bayesexpr.posterior.verdict import STATUS_WORDS
 from bayesexpr.report import figures
+from bayesexpr.report.checks import check_context
 from bayesexpr.report.content import ContrastContent, ReportContent, top_genes
 from bayesexpr.report.gene_table import ROWS_OF_TOP, columns, table_json
 from bayesexpr.report.page import Report, environment
@@ -39,6 +40,8 @@ def posterior_report(content: ReportContent) -> Report:
                 genes=len(content.contrasts[0].table),
                 answered=int(content.contrasts[0].table["lfdr"].notna().sum()),
                 status_words=STATUS_WORDS,
+                judged=content.certificate or content.verdict,
+                **(check_context(content.certificate) if key == "trust" else {}),
             )  # fmt: skip
 
         return make

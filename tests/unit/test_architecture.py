@@ -35,6 +35,7 @@ FLOORS = {
     "bayesexpr.de_sampling": 5,
     "bayesexpr.effect": 5,
     "bayesexpr.fitting": 5,
+    "bayesexpr.program_content": 5,
     "bayesexpr.program_fit": 5,
     "bayesexpr.quant": 5,
     "bayesexpr.shrinkage": 5,

@@ -1,0 +1,128 @@
+"""What reports show of a certificate, and the report of a program of the ladder."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_analysis import HOSTILE, content
+
+import bayesexpr as bx
+from bayesexpr.calibration.certificate import Certificate
+from bayesexpr.errors import InputError
+from bayesexpr.posterior.verdict import Finding, Verdict
+from bayesexpr.report import posterior_report
+from bayesexpr.report.checks import check_figures, check_tables
+from bayesexpr.report.notebook import notebook_report
+
+SAMPLES = pd.DataFrame(
+    {
+        "sample": list(HOSTILE[:3]) * 2,
+        "quantity": ["zeros"] * 3 + ["total"] * 3,
+        "observed": [1.0] * 6,
+        "median": [1.1] * 6,
+        "lower": [0.5] * 6,
+        "upper": [1.5] * 6,
+        "p_value": [0.4] * 6,
+    }
+)
+TABLES = {
+    "samples": SAMPLES,
+    "overall": SAMPLES.drop(columns="sample").head(1),
+    "trend": pd.DataFrame(
+        {
+            "mean_count": [1.0, 10.0],
+            "observed": [0.3, 0.1],
+            "median": [0.3, 0.1],
+            "lower": [0.2, 0.05],
+            "upper": [0.5, 0.2],
+        }
+    ),
+    "pit": pd.DataFrame({"lower": [0.0, 0.5], "upper": [0.5, 1.0], "share": [0.5, 0.5], "counts": [80, 80]}),
+    "outliers": pd.DataFrame(
+        {"gene": [HOSTILE[0]] * 25, "sample": [HOSTILE[1]] * 25, "count": np.arange(25), "adjusted": [0.001] * 25}
+    ),
+    "pareto_k": pd.DataFrame({"lower": [0.0, 0.5], "upper": [0.5, 1.0], "observations": [10, 1]}),
+    "sensitivity": pd.DataFrame(
+        {
+            "quantity": ["mu_alpha", "s"],
+            "hyper": [0.01, 0.2],
+            "likelihood": [0.3, 0.02],
+            "strongest": ["hyper"] * 2,
+            "diagnosis": ["", "weak"],
+        }
+    ),
+}
+CERTIFICATE = Certificate(
+    "a study",
+    Verdict("use with care", (Finding(1, f"{HOSTILE[0]} is outlying"), Finding(0, "the rest is fine"))),
+    TABLES,
+    {
+        "k_threshold": 0.7,
+        "sensitivity_threshold": 0.05,
+        "record": {"scenario": "x", "verdict": "PASS", "simulations": 200},
+    },
+)
+
+
+def test_a_certificate_is_shown_and_its_verdict_is_the_verdict() -> None:
+    report = posterior_report(dataclasses.replace(content(200), certificate=CERTIFICATE))
+    assert '<p class="verdict use-with-care">' in report["summary"].body
+    assert "Weakest point:" in report["summary"].body
+    body = report["trust"].body
+    assert HOSTILE[0] not in body
+    assert HOSTILE[0] in html.unescape(body)
+    assert re.findall(r'class="severity-(\d)"', body) == ["1", "0"]
+    assert "25 counts are outlying" in body
+    assert "<strong>PASS</strong> in 200 simulations" in body
+    assert "5 more rows are in check.json" in body
+    assert body.count("<table") == body.count("<caption")
+
+
+def test_without_a_certificate_the_way_to_one_is_named() -> None:
+    body = posterior_report(content(200))["trust"].body
+    assert "bayesexpr check RUN" in body
+    assert "outlying" in body
+
+
+def test_every_table_that_can_be_drawn_is_drawn_with_words() -> None:
+    images = check_figures(CERTIFICATE)
+    assert len(images) == 2 + 2 + 1 + 1  # trend and pit, two quantities of samples, k-hat, sensitivity
+    assert all(len(i.alt) > 30 and len(i.caption) > 30 for i in images)
+    assert check_figures(dataclasses.replace(CERTIFICATE, tables={})) == []
+    assert [t.more for t in check_tables(CERTIFICATE)] == [5, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("programs") / "run"
+    data = {"count": [500, 20], "total": [20_000_000, 1_000_000]}
+    bx.fit("beta_binomial", data, method="exact", draws=200, seed=1, prior={"theta": bx.Beta(1, 1)}).save(folder)
+    return folder
+
+
+def test_the_report_of_a_program(fitted: Path) -> None:
+    fit = bx.load(fitted)
+    sections = fit.sections()
+    assert list(sections) == ["summary", "asked", "trust", "changed", "sure", "again"]
+    asked = html.unescape(sections["asked"].body)
+    assert "beta(1, 1)" in asked
+    assert "as given for this run" in asked
+    for name in fit.parameters.index:
+        assert f"<bdi>{name}</bdi>" in sections["changed"].body
+    assert sections["sure"].body.count("<img") == 1
+    assert "bayesexpr check RUN" in sections["trust"].body
+    with pytest.raises(InputError, match="no contrasts"):
+        fit.sections(["dex,trt,untrt"])
+
+
+def test_the_notebook_of_a_run_takes_any_program(fitted: Path, tmp_path: Path) -> None:
+    page, _ = notebook_report("posterior_report", {"RUN": str(fitted)}, tmp_path / "r.html", timeout=120)
+    made = page.read_text(encoding="utf-8")
+    for section in bx.load(fitted).sections().values():
+        assert section.body in made
