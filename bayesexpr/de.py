@@ -9,10 +9,10 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,15 +20,29 @@ from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design, build_design
 from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.size_factors import size_factors as robust_size_factors
+from bayesexpr.de_cluster import on_cluster
 from bayesexpr.de_digest import digest
+from bayesexpr.de_eb import PROPOSALS, learn_hyperparameters, sample_approximately
 from bayesexpr.de_fit import KIND, DEFit
-from bayesexpr.de_sampling import Built, DESettings, build, choose_method, sample_blocked, sample_nuts
+from bayesexpr.de_sampling import (
+    Built,
+    DESettings,
+    Method,
+    Sample,
+    build,
+    choose_method,
+    sample_blocked,
+    sample_nuts,
+)
 from bayesexpr.empirical_bayes.whitening import warm_start
-from bayesexpr.errors import InputError
+from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Prior
+from bayesexpr.posterior.verdict import Verdict
 from bayesexpr.progress import Progress, Silent
-from bayesexpr.stan.settings import SamplerSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -45,6 +59,7 @@ def fit_de(
     settings: DESettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
     folder: str | Path | None = None,
 ) -> DEFit:
@@ -65,9 +80,14 @@ def fit_de(
         Structure and numbers of the program: see ``bayesexpr models``.
     method
         ``nuts``: Stan's. ``blocked``: genes and hyperparameters in turn, the same posterior in less time.
-        ``auto``: NUTS up to 5,000 genes, and wherever the program has no kernel, else blocked.
+        ``eb``: empirical Bayes, an approximation: hyperparameters by marginal likelihood, then every gene by
+        importance sampling; `draws` of the settings are all the draws that are kept.
+        ``auto``: NUTS up to 5,000 genes, and wherever the program has no kernel; eb above 2 million counts (genes
+        times samples), else blocked.
     settings
         Chains, iterations, seed and cores; `seed` and `cores` are short for those of its fields.
+    scheduler
+        Address of a Dask scheduler whose workers are to sample the genes; for eb only. The numbers are the same.
     folder
         Where to keep the posterior; by default a temporary folder that goes with the fit.
 
@@ -100,29 +120,23 @@ def fit_de(
         f"{full['G']} expressed genes of {len(data.genes)}, {full['S']} samples, {plan.formula}; "
         f"tested term: {plan.tested}"
     )
-    chosen = choose_method(method, model, full["G"])
+    chosen = choose_method(method, model, full["G"], full["S"])
     news.say(f"method {chosen.name}: {chosen.reason}")
+    if scheduler is not None and chosen.name != "eb":
+        raise OptionError(f"a scheduler serves method eb only; the method here is {chosen.name}, {chosen.reason}.")
     built = build(model, chosen.name, news)
     clock["compiled"] = time.monotonic()
-    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]), built.library)
-    clock["warm"] = time.monotonic()
-    thin = settings.thin_for(chosen.name, full["G"])
-    news.say(
-        f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
-        f"({settings.warmup} warm-up + {settings.draws} draws{f', each of {thin} iterations' if thin > 1 else ''})"
-    )
-
     home = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="bayesexpr-"))
     home.mkdir(parents=True, exist_ok=True)
     keeper = _Keeper(home) if folder is None else None
     scratch = Path(tempfile.mkdtemp(prefix="chains-", dir=home))
+    job = _Job(model, inputs, full, data, plan, built, settings, news, clock)
     try:
-        sample = sample_blocked if chosen.name == "blocked" else sample_nuts
-        chains, used = sample(model, inputs, warm, built, settings, scratch, news)
-        clock["sampled"] = time.monotonic()
-        news.close()
-        news.say("posterior of every gene and diagnostics")
-        genes, diagnostics, verdict = digest(chains, warm.whitening, model.layout(full), full, data, plan, used, home)
+        if chosen.name == "eb":
+            genes, diagnostics, verdict, used = _approximate(job, home, scheduler)
+        else:
+            sample = sample_blocked if chosen.name == "blocked" else sample_nuts
+            genes, diagnostics, verdict, used = _by_chains(job, chosen.name, sample, home, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     clock["done"] = time.monotonic()
@@ -133,10 +147,67 @@ def fit_de(
         genes=genes,
         verdict=verdict,
         diagnostics=diagnostics,
-        record=_record(model, data, plan, chosen.name, built, settings, used, clock, size_factors),
+        record=_record(job, chosen, used, size_factors),
         warnings=plan.notes,
         keeper=keeper,
     )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A fit that is under way."""
+
+    model: NegativeBinomialDE
+    inputs: Mapping[str, Any]
+    full: Mapping[str, Any]
+    data: CountData
+    plan: Design
+    built: Built
+    settings: DESettings
+    news: Progress
+    clock: dict[str, float]
+
+
+Answer = tuple["pd.DataFrame", dict[str, Any], Verdict, dict[str, Any]]
+
+
+def _by_chains(job: _Job, method: str, sample: Sample, home: Path, scratch: Path) -> Answer:
+    """Sample the joint posterior; returns genes, diagnostics, verdict and the sampler's settings."""
+    settings, full, clock = job.settings, job.full, job.clock
+    warm = warm_start(job.model, full, np.random.default_rng([settings.seed, 1]), job.built.library)
+    clock["warm"] = time.monotonic()
+    thin = settings.thin_for(method, full["G"])
+    job.news.say(
+        f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
+        f"({settings.warmup} warm-up + {settings.draws} draws{f', each of {thin} iterations' if thin > 1 else ''})"
+    )
+    chains, used = sample(job.model, job.inputs, warm, job.built, settings, scratch, job.news)
+    clock["sampled"] = time.monotonic()
+    job.news.close()
+    job.news.say("posterior of every gene and diagnostics")
+    at = job.model.layout(full)
+    return *digest(chains, warm.whitening, at, full, job.data, job.plan, used, home), asdict(used)
+
+
+def _approximate(job: _Job, home: Path, scheduler: str | None) -> Answer:
+    """Approximate the posterior by empirical Bayes; returns what :func:`_by_chains` does."""
+    settings, clock = job.settings, job.clock
+    study, hyper = learn_hyperparameters(job.model, job.full, job.built.library, settings.seed, settings.cores)
+    clock["warm"] = time.monotonic()
+    job.news.say(f"hyperparameters: {clock['warm'] - clock['compiled']:.0f} s; {settings.draws} draws of every gene")
+    found = sample_approximately(
+        study,
+        hyper,
+        job.data,
+        job.plan,
+        home,
+        draws=settings.draws,
+        seed=settings.seed,
+        threads=settings.cores,
+        spread=None if scheduler is None else on_cluster(scheduler, job.model),
+    )
+    clock["sampled"] = time.monotonic()
+    return *found, {"draws": settings.draws, "proposals_per_draw": PROPOSALS, "scheduler": scheduler}
 
 
 class _Keeper:
@@ -171,17 +242,8 @@ def _model_data(model: NegativeBinomialDE, data: CountData, plan: Design, factor
     return inputs
 
 
-def _record(
-    model: NegativeBinomialDE,
-    data: CountData,
-    plan: Design,
-    method: str,
-    built: Built,
-    settings: DESettings,
-    sampler: SamplerSettings,
-    clock: Mapping[str, float],
-    size_factors: str | FloatArray,
-) -> dict[str, Any]:
+def _record(job: _Job, method: Method, sampler: Mapping[str, Any], size_factors: str | FloatArray) -> dict[str, Any]:
+    model, data, plan, built, clock = job.model, job.data, job.plan, job.built, job.clock
     packages = ("bayesexpr", "numpy", "scipy", "pandas", "xarray", "zarr")
     seal = hashlib.sha256(np.ascontiguousarray(data.counts).tobytes())
     seal.update("\0".join([*data.genes, *data.samples]).encode())
@@ -194,9 +256,10 @@ def _record(
         "design": plan.formula,
         "tested": plan.tested,
         "size_factors": size_factors if isinstance(size_factors, str) else "given",
-        "method": method,
-        "settings": asdict(settings),
-        "sampler": asdict(sampler),
+        "method": method.name,
+        "method_reason": method.reason,
+        "settings": asdict(job.settings),
+        "sampler": dict(sampler),
         "inputs_digest": seal.hexdigest(),
         "genes": len(data.genes),
         "genes_fitted": int(data.expressed.sum()),

@@ -70,7 +70,7 @@ def digest(
     columns = dict(zip(SAMPLER_LABELS, np.moveaxis(stats, -1, 0), strict=True))
     path = folder / store.POSTERIOR
     kept = {**columns, "diverging": columns["diverging"].astype(bool)}
-    store.create(path, hyper, kept, _coords(full, data, plan, stats.shape), full["count"], _constant(full))
+    store.create(path, hyper, kept, coords(full, data, plan, stats.shape), full["count"], constant(full))
 
     found = {name: np.empty(full["G"]) for name in ("dispersion", "rhat", "ess_bulk", "ess_tail")}
     tails = np.empty(full["count"].shape)
@@ -80,7 +80,7 @@ def digest(
         for name, values in vars(worst).items():
             found[name][block.genes] = values
         found["dispersion"][block.genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
-        tails[:, block.genes] = _tails(block, hyper, full)
+        tails[:, block.genes] = predictive_tails(block, hyper, full)
     outlying = holm(tails) < OUTLYING
     genes = _gene_table(data, found, outlying, np.exp(hyper["log_f"]).mean(axis=(0, 1)), stats.shape)
 
@@ -107,16 +107,16 @@ def digest(
         "leapfrogs_per_draw": float(columns["n_steps"].mean()),
         "step_size": columns["step_size"][:, -1],
         "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
-        "max_rhat": _extreme(np.max, found["rhat"]),
-        "min_ess_bulk": _extreme(np.min, found["ess_bulk"]),
-        "min_ess_tail": _extreme(np.min, found["ess_tail"]),
-        "outlying_counts": _outlying_cells(outlying, tails, full, data),
+        "max_rhat": extreme(np.max, found["rhat"]),
+        "min_ess_bulk": extreme(np.min, found["ess_bulk"]),
+        "min_ess_tail": extreme(np.min, found["ess_tail"]),
+        "outlying_counts": outlying_cells(outlying, tails, full, data),
         "hyperparameters": table.to_dict(orient="index"),
     }
     return genes, diagnostics, verdict
 
 
-def _extreme(function: Callable[..., Any], values: Float) -> float:
+def extreme(function: Callable[..., Any], values: Float) -> float:
     """Largest or smallest of the values that there are; NaN where there is none."""
     known = values[~np.isnan(values)]
     return float(function(known)) if known.size else float("nan")
@@ -133,7 +133,7 @@ def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any], threads:
     return Convergence(rhat.max(axis=1), bulk.min(axis=1), tail.min(axis=1))
 
 
-def _tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:
+def predictive_tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:
     """Predictive tail probability [sample, gene] of every count, each predicted from the others of its gene."""
     chains, draws = block.alpha.shape[:2]
     every = max(1, chains * draws // TAIL_DRAWS)
@@ -146,7 +146,8 @@ def _tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]
     return tail_probability(full["count"][:, block.genes], mu, phi, probability)
 
 
-def _outlying_cells(outlying: NDArray[np.bool_], tails: Float, full: Mapping[str, Any], data: CountData) -> list[Any]:
+def outlying_cells(outlying: NDArray[np.bool_], tails: Float, full: Mapping[str, Any], data: CountData) -> list[Any]:
+    """List the outlying counts by gene and sample."""
     names = np.asarray(data.genes, dtype=object)[data.expressed]
     return [
         {"gene": names[g], "sample": data.samples[s], "count": full["count"][s, g], "tail_probability": tails[s, g]}
@@ -179,7 +180,8 @@ def _gene_table(
     return pd.DataFrame(columns)
 
 
-def _coords(full: Mapping[str, Any], data: CountData, plan: Design, shape: tuple[int, ...]) -> dict[str, Any]:
+def coords(full: Mapping[str, Any], data: CountData, plan: Design, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Labels of the posterior's dimensions; `shape` starts with the numbers of chains and draws."""
     names = np.asarray(plan.column_names, dtype=object)
     spike = full["C"] > 1
     return {
@@ -194,7 +196,8 @@ def _coords(full: Mapping[str, Any], data: CountData, plan: Design, shape: tuple
     }
 
 
-def _constant(full: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+def constant(full: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Return what a fit is conditional on, with its dimensions."""
     return {
         "projector": ((store.COMPONENT, store.TESTED, "tested_coefficient_in"), full["component"]),
         "log_size_factor": ((SAMPLE,), full["log_size_factor"]),

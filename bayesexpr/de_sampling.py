@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
-from bayesexpr.errors import OptionError
+from bayesexpr.errors import OptionError, ToolchainError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.names import METHODS
 from bayesexpr.progress import Progress
 from bayesexpr.stan.output import ChainDraws, read_chains
+from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.settings import SamplerSettings
 
 ACCEPTANCE = 0.65
@@ -36,6 +37,10 @@ the posterior of tens of thousands of genes is large enough on disk already."""
 
 BLOCKED_ITERATIONS = 4
 """Iterations of the blocked sampler for each draw kept: one costs a tenth of NUTS's at 2,000 genes, less above."""
+
+EB_COUNTS = 2_000_000
+"""Above so many counts (genes times samples) ``auto`` takes empirical Bayes: exact sampling takes a good part of an
+hour there, and the more genes there are, the closer the approximation is."""
 
 NUTS_GENES = 5_000
 """Up to so many genes ``auto`` takes NUTS, the reference: done in a minute or two. Beyond, the blocked sampler."""
@@ -84,8 +89,8 @@ class Method:
     reason: str
 
 
-def choose_method(asked: str, model: NegativeBinomialDE, genes: int) -> Method:
-    """Decide how to sample a study of so many genes.
+def choose_method(asked: str, model: NegativeBinomialDE, genes: int, samples: int) -> Method:
+    """Decide how to sample a study of so many genes and samples.
 
     Raises
     ------
@@ -101,6 +106,8 @@ def choose_method(asked: str, model: NegativeBinomialDE, genes: int) -> Method:
         return Method(asked, "as asked")
     if obstacle:
         return Method("nuts", f"chosen because {obstacle}")
+    if genes * samples > EB_COUNTS:
+        return Method("eb", f"chosen because there are more than {EB_COUNTS:,} counts; blocked is exact, and slower")
     if genes > NUTS_GENES:
         return Method("blocked", f"chosen because there are more than {NUTS_GENES:,} genes; nuts would take longer")
     return Method("nuts", f"chosen because there are at most {NUTS_GENES:,} genes")
@@ -150,6 +157,8 @@ def build(model: NegativeBinomialDE, method: str, news: Progress) -> Built:
     from bayesexpr.stan.toolchain import ensure
 
     program = render(model.NAME, model.options)
+    if method == "eb":
+        return Built(library_or_none(program, news), None, True, program.digest, {})
     library = shared_library(program, progress=news.say) if program.kernel else None
     if method == "blocked":
         return Built(library, None, True, program.digest, {})
@@ -157,6 +166,26 @@ def build(model: NegativeBinomialDE, method: str, news: Progress) -> Built:
     executable = compile_program(program, toolchain, progress=news.say)
     versions = {"stan": toolchain.version, "tool_chain": toolchain.kind}
     return Built(library, executable, toolchain.binary_output, program.digest, versions)
+
+
+Sample = Callable[
+    [NegativeBinomialDE, Mapping[str, Any], WarmStart, Built, DESettings, Path, Progress],
+    tuple[tuple[ChainDraws, ...], SamplerSettings],
+]
+"""A sampler of the joint posterior, as :func:`sample_nuts`."""
+
+
+def library_or_none(program: StanProgram, news: Progress) -> Path | None:
+    """Return the kernel's core, or None where the program has none or there is no compiler: NumPy does, too."""
+    from bayesexpr.stan.kernels import shared_library
+
+    if not program.kernel:
+        return None
+    try:
+        return shared_library(program, progress=news.say)
+    except ToolchainError as error:
+        news.say(f"without the compiled kernel, which makes this several times slower: {error}")
+        return None
 
 
 def sample_nuts(

@@ -20,7 +20,7 @@ TRANSCRIPT = "transcript"
 CLASS = "compatibility_class"
 COUNTS = "counts"
 
-METHODS = ("auto", "nuts", "blocked")
+METHODS = ("auto", "nuts", "blocked", "eb")
 """Ways to fit a differential-expression study, as the command line names them."""
 
 RESULT_COLUMNS = (

@@ -7,24 +7,19 @@ unless they share one; they must have this very package, which is checked before
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
-from bayesexpr.errors import InputError, OptionError, SamplingError
+from bayesexpr.cluster import check_package, connect, package_digest, require_distributed
+from bayesexpr.errors import SamplingError
 
 from .pool import IN_FLIGHT, Row
 from .simulation import Simulator
 
-_PATIENCE = 30  # seconds to wait for the scheduler, and for a first worker
 _preparing = threading.Lock()
 _prepared: dict[str, Simulator] = {}
 
@@ -49,8 +44,7 @@ class Errand:
 
     def run(self, stage: int, index: int) -> Row:
         """Run one simulation on the worker."""
-        if package_digest() != self.package:
-            raise InputError("a worker has another version of bayesexpr than this process. Install the same on all.")
+        check_package(self.package)
         with _preparing:
             if self.key not in _prepared:
                 _prepared[self.key] = replace(self.simulator, backend=self.simulator.backend.prepare())
@@ -82,8 +76,8 @@ def run_on_cluster(address: str, simulator: Simulator, tasks: Iterable[tuple[int
     """
     queue = iter(tasks)
     errand = Errand(simulator, key, package_digest())
-    dask = _distributed()
-    with _client(dask, address) as client:
+    dask = require_distributed()
+    with connect(dask, address) as client:
         known: dict[str, tuple[int, int]] = {}
 
         def submit(stage: int, index: int) -> Any:
@@ -110,49 +104,3 @@ def run_on_cluster(address: str, simulator: Simulator, tasks: Iterable[tuple[int
             yield row
             for task in itertools.islice(queue, 1):
                 going.add(submit(*task))
-
-
-@lru_cache(maxsize=1)
-def package_digest() -> str:
-    """SHA-256 (hex) of the package's own code and programs."""
-    digest = hashlib.sha256()
-    for package in ("bayesexpr", "bayesexpr.calibration", "bayesexpr.stan_models"):
-        _add(digest, resources.files(package), package)
-    return digest.hexdigest()
-
-
-def _add(digest: Any, folder: Any, name: str) -> None:
-    for entry in sorted(folder.iterdir(), key=lambda e: str(e.name)):
-        path = f"{name}/{entry.name}"
-        if entry.is_dir():
-            _add(digest, entry, path)
-        elif entry.name.endswith((".py", ".stan", ".stanfunctions", ".hpp", ".cpp")):
-            digest.update(path.encode() + b"\0" + entry.read_bytes() + b"\0")
-
-
-def _distributed() -> Any:
-    try:
-        return importlib.import_module("distributed")
-    except ImportError:
-        raise OptionError(
-            "a scheduler needs Dask's distributed, which is not installed. Run `pip install 'bayesexpr[cluster]'`."
-        ) from None
-
-
-@contextlib.contextmanager
-def _client(dask: Any, address: str) -> Iterator[Any]:
-    try:
-        client = dask.Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"no Dask scheduler answers at {address!r} ({type(error).__name__}). Start one (`dask scheduler`), or give "
-            "its address as it prints it."
-        ) from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_PATIENCE)
-        except TimeoutError:
-            raise InputError(
-                f"the scheduler at {address} has no workers. Start some: `dask worker {address}`."
-            ) from None
-        yield client

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="nuts: Stan's; blocked: the same posterior in less time; auto: by the number of genes.",
+    help="nuts: Stan's; blocked: the same posterior in less time; eb: an approximation in seconds; auto: by size.",
 )
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers sample the genes (method eb).")
 @click.option("--lengths", type=click.Path(path_type=Path), help="Effective lengths, per gene or gene x sample.")
 @click.option("--size-factors", default="median_of_ratios", show_default=True, help="Method, or a file.")
 @click.option("--truth", type=click.Path(path_type=Path), help="Known log2 fold changes (gene, true_log2fc) to show.")
@@ -61,6 +62,7 @@ def de(
     rope: float | None,
     ci: float,
     method: str,
+    scheduler: str | None,
     lengths: Path | None,
     size_factors: str,
     truth: Path | None,
@@ -78,8 +80,8 @@ def de(
     from bayesexpr.data.design import build_design
     from bayesexpr.data.readers import read_counts
     from bayesexpr.de import fit_de
-    from bayesexpr.de_sampling import DESettings
     from bayesexpr.de_fit import TRUTH
+    from bayesexpr.de_sampling import DESettings
     from bayesexpr.effect import check_thresholds
     from bayesexpr.progress import Silent, Terminal
     from bayesexpr.run import write_run
@@ -103,6 +105,7 @@ def de(
             options=options,
             prior=prior,
             method=method,
+            scheduler=scheduler,
             settings=fit_settings,
             progress=Silent() if quiet else Terminal(chains),
             folder=part,

@@ -29,8 +29,10 @@ FLOORS = {
     "bayesexpr.cli": TOP,
     "bayesexpr.calibration": 5,  # a fit asks it for its check, and its campaigns make fits
     "bayesexpr.de": 5,
+    "bayesexpr.de_cluster": 5,
     "bayesexpr.de_content": 5,
     "bayesexpr.de_digest": 5,
+    "bayesexpr.de_eb": 5,
     "bayesexpr.de_fit": 5,
     "bayesexpr.de_sampling": 5,
     "bayesexpr.effect": 5,
@@ -49,6 +51,7 @@ FLOORS = {
     "bayesexpr.blocked": 4,
     "bayesexpr.stan": 4,
     "bayesexpr.datasets": 4,
+    "bayesexpr.cluster": 4,
     "bayesexpr.empirical_bayes": 3,
     "bayesexpr.models": 3,
     "bayesexpr.priors": 3,

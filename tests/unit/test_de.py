@@ -96,14 +96,14 @@ def test_studies_of_many_genes_keep_every_other_iteration() -> None:
 
 def test_the_method_is_chosen_by_size_and_by_what_has_a_kernel() -> None:
     model, plain = NegativeBinomialDE(), NegativeBinomialDE(options={"density": "stan"})
-    assert choose_method("auto", model, NUTS_GENES).name == "nuts"
-    large = choose_method("auto", model, NUTS_GENES + 1)
+    assert choose_method("auto", model, NUTS_GENES, 8).name == "nuts"
+    large = choose_method("auto", model, NUTS_GENES + 1, 8)
     assert large.name == "blocked"
     assert "5,000 genes" in large.reason
-    assert choose_method("auto", plain, NUTS_GENES + 1).name == "nuts"
-    assert choose_method("nuts", model, 60_000).name == "nuts"
+    assert choose_method("auto", plain, NUTS_GENES + 1, 8).name == "nuts"
+    assert choose_method("nuts", model, 60_000, 8).name == "nuts"
     for options in ({"density": "stan"}, {"dispersion": "global"}):
         with pytest.raises(OptionError, match=next(iter(options.values()))):
-            choose_method("blocked", NegativeBinomialDE(options=options), 10)
+            choose_method("blocked", NegativeBinomialDE(options=options), 10, 8)
     with pytest.raises(OptionError, match="gibbs"):
-        choose_method("gibbs", model, 10)
+        choose_method("gibbs", model, 10, 8)

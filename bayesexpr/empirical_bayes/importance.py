@@ -1,0 +1,238 @@
+"""Every gene's posterior by importance sampling, given draws of the hyperparameters.
+
+A proposal is made for each gene at its modes and weighed against the posterior density; the weights' tail is smoothed
+and its shape, k-hat, says whether they can be used. Draws of equal weight are then taken by systematic resampling in
+the order of the effect, which adds next to no noise to what is asked of an effect.
+
+Draw number j of every gene belongs to draw j of the hyperparameters, as in a joint posterior: proposals are made at
+the hyperparameters of their own draw, and a resampled one is moved along the gene's response to the hyperparameters to
+those of its new place.
+
+What a gene gets depends on its counts, the hyperparameters and its place in the study alone, not on the genes it is
+computed with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.blocks import gene_ranges
+from bayesexpr.empirical_bayes.chains import sample_by_chains
+from bayesexpr.empirical_bayes.laplace import Study
+from bayesexpr.empirical_bayes.proposal import Proposal, make_noise, propose
+from bayesexpr.empirical_bayes.target import Evaluation, HyperDraws, Target
+from bayesexpr.posterior.de_draws import GeneBlock
+from bayesexpr.posterior.importance import reliable_k, smoothed_weights
+
+STREAM = 3
+"""First number of the seeds of proposals, which keeps them apart from those of everything else in a fit."""
+
+TAIL_SD = 1.645
+"""The 5 % and 95 % quantiles of an effect, in standard deviations of a normal."""
+
+
+@dataclass(frozen=True)
+class GeneTask:
+    """Some consecutive genes and what they need to be sampled anywhere.
+
+    Attributes
+    ----------
+    study
+        Those genes only.
+    genes
+        Their places in the whole study.
+    center
+        [H] hyperparameters at the mode.
+    theta
+        [draw, H] draws of the hyperparameters.
+    score
+        [gene, H] derivative of each gene's log marginal likelihood at `center`.
+    seed
+        Of the fit.
+    proposals
+        Proposals for each draw.
+    """
+
+    study: Study
+    genes: NDArray[np.int64]
+    center: Float
+    theta: Float
+    score: Float
+    seed: int
+    proposals: int
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Weighted draws of some genes.
+
+    Attributes
+    ----------
+    target, proposal
+        What was sampled, and from what.
+    psi
+        [gene, P, draw] coordinates before they are moved for the hyperparameters of their draw.
+    found
+        The genes there.
+    weight
+        [gene, draw], each gene's summing to one.
+    k
+        [gene] k-hat.
+    """
+
+    target: Target
+    proposal: Proposal
+    psi: Float
+    found: Evaluation
+    weight: Float
+    k: Float
+
+
+def weigh(
+    study: Study, genes: NDArray[np.int64], proposal: Proposal, hyper: HyperDraws, seed: tuple[int, ...], score: Float
+) -> Weighted:
+    """Propose and weigh a draw of each gene for every draw of the hyperparameters.
+
+    Parameters
+    ----------
+    score
+        [gene, H]: draws of the hyperparameters have seen the gene's counts already; dividing by the gene's marginal
+        likelihood, to first order about the mode, keeps these from being counted twice.
+    """
+    target = Target(study)
+    noise = make_noise(seed, genes, study.at.P, len(hyper.theta), proposal.nu)
+    psi = proposal.draw(noise)
+    found = target.evaluate(psi + proposal.moved(hyper.theta), hyper)
+    logs = found.log_density - proposal.log_density(psi) - score @ (hyper.theta - proposal.theta).T
+    weight, k = smoothed_weights(logs)
+    return Weighted(target, proposal, psi, found, weight, k)
+
+
+@dataclass(frozen=True)
+class GeneSample:
+    """Draws of equal weight of some genes.
+
+    Attributes
+    ----------
+    block
+        The draws, as one chain, as they are kept.
+    k
+        [gene] k-hat of the importance weights.
+    ess_bulk, ess_tail, rhat
+        [gene] effective draws of the least certain of intercept, dispersion and effect; R-hat, NaN where there are no
+        chains to compare.
+    moved
+        [gene] whether the gene was sampled by Markov chains, its weights being unusable.
+    """
+
+    block: GeneBlock
+    k: Float
+    ess_bulk: Float
+    ess_tail: Float
+    rhat: Float
+    moved: NDArray[np.bool_]
+
+
+def sample_genes(task: GeneTask) -> GeneSample:
+    """Sample some genes: by importance where the weights can be used, else by Markov chains."""
+    study, at, G, draws = task.study, task.study.at, len(task.genes), len(task.theta)
+    every, kept = HyperDraws.of(study, np.tile(task.theta, (task.proposals, 1))), HyperDraws.of(study, task.theta)
+    psi = np.empty((G, at.P, draws))
+    k, bulk, tail, rhat = (np.full(G, np.nan) for _ in range(4))
+    proposals = []
+    for few in gene_ranges(G):
+        some = study.subset(few)
+        proposal = propose(some, task.center)
+        proposals.append(proposal)
+        drawn = weigh(some, task.genes[few], proposal, every, (task.seed, STREAM), task.score[few])
+        watched = watched_quantities(some, drawn.found)
+        k[few] = drawn.k
+        bulk[few], tail[few] = effective_draws(watched, drawn.weight, draws)
+        chosen = resample(drawn.weight, watched[:, -1], draws, (task.seed, STREAM + 1), task.genes[few])
+        psi[few] = np.take_along_axis(drawn.psi, chosen[:, None], axis=2)
+    proposal = Proposal.together(proposals)
+    bad = ~(k <= reliable_k(len(every.theta)))
+    if bad.any():
+        which = np.flatnonzero(bad)
+        chains = sample_by_chains(
+            study.subset(which), task.genes[which], proposal.of(which), psi[which], kept, task.seed
+        )
+        psi[which] = chains.psi
+        rhat[which], bulk[which], tail[which] = chains.rhat, chains.ess_bulk, chains.ess_tail
+    return GeneSample(_as_block(task, psi, proposal, kept), k, bulk, tail, rhat, bad)
+
+
+def _as_block(task: GeneTask, psi: Float, proposal: Proposal, hyper: HyperDraws) -> GeneBlock:
+    """Move draws to the hyperparameters of their places, and put them as they are kept: [1, draw, gene, ...]."""
+    at, G, draws = task.study.at, len(task.genes), len(task.theta)
+    tails = {"alpha": (), "log_phi": (), "beta": (at.K,), "gamma": (at.R,), "probability": (at.C,)}
+    out = {name: np.empty((1, draws, G, *tail), dtype=np.float32) for name, tail in tails.items()}
+    for few in gene_ranges(G):
+        found = Target(task.study.subset(few)).evaluate(psi[few] + proposal.of(few).moved(task.theta), hyper)
+        for name, array in out.items():
+            values = getattr(found, name)
+            array[0, :, few[0] : few[-1] + 1] = (
+                values.swapaxes(0, 1) if name == "probability" else np.moveaxis(values, -1, 0)
+            )
+    first = int(task.genes[0])
+    return GeneBlock(slice(first, first + G), **out)
+
+
+def watched_quantities(study: Study, found: Evaluation) -> Float:
+    """Quantities [gene, quantity, draw] that a gene is judged by: intercept, dispersion, and the effect comes last."""
+    component = study.full["component"]
+    effect = np.einsum("gsc,ckl,gls->gks", found.probability, component, found.beta, optimize=True)
+    own = [found.alpha, found.log_phi] if study.at.trend else [found.alpha]
+    return np.concatenate([np.stack(own, axis=1), effect], axis=1)
+
+
+def effective_draws(values: Float, weight: Float, draws: int) -> tuple[Float, Float]:
+    """Effective draws [gene] of the means and of the tails of the least certain quantity.
+
+    The variance of a weighted mean is sum w^2 (x - mean)^2 (Owen 2013, Monte Carlo theory, methods and examples,
+    equation 9.13), and that of `draws` draws resampled from it adds the posterior variance over their number.
+    The tails are those beyond 1.645 posterior standard deviations, which stand for the 5 % and 95 % quantiles.
+    """
+    mean = np.einsum("gqs,gs->gq", values, weight)[:, :, None]
+    centred = values - mean
+    sd = np.sqrt(np.einsum("gqs,gqs,gs->gq", centred, centred, weight, optimize=True))[:, :, None]
+    squared = weight * weight
+
+    def least(x: Float, of: Float) -> Float:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            count = of / np.einsum("gqs,gqs,gs->gq", x, x, squared, optimize=True)
+        return np.asarray(np.where(of > 0, count, np.inf).min(axis=1))
+
+    bulk = least(centred, sd[:, :, 0] ** 2)
+    tails = []
+    for sign in (1, -1):
+        beyond = (sign * centred > TAIL_SD * sd).astype(float)
+        share = np.einsum("gqs,gs->gq", beyond, weight)[:, :, None]
+        tails.append(least(beyond - share, (share * (1 - share))[:, :, 0]))
+    tail = np.minimum(*tails)
+    return 1 / (1 / bulk + 1 / draws), 1 / (1 / tail + 1 / draws)
+
+
+def resample(
+    weight: Float, order_by: Float, draws: int, seed: tuple[int, ...], genes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Choose `draws` draws [gene, draw] with probability proportional to their weights.
+
+    Systematic resampling (Kitagawa 1996, J Comput Graph Stat 5:1) in the order of `order_by` [gene, draw]; those
+    chosen are put back into the order in which they were proposed, modulo `draws`, so that their order has nothing to
+    do with `order_by`.
+    """
+    size = weight.shape[1]
+    order = np.argsort(order_by, axis=1)
+    start = np.array([np.random.default_rng([*seed, int(g)]).random() for g in genes])
+    until = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+    below = np.ceil(until / until[:, -1:] * draws - start[:, None]).astype(np.int64)
+    below[:, -1] = draws
+    copies = np.diff(np.clip(below, 0, draws), axis=1, prepend=0)
+    chosen = np.repeat(order.ravel(), copies.ravel()).reshape(len(weight), draws)
+    by_place = chosen % draws * (size // draws + 1) + chosen // draws
+    return np.take_along_axis(chosen, np.argsort(by_place, axis=1, kind="stable"), axis=1)

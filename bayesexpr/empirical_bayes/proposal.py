@@ -1,0 +1,272 @@
+"""What each gene's draws are proposed from: a mixture over its modes, wider and heavier-tailed than the posterior.
+
+A gene may be explained in more ways than one: no change, a large change with a small dispersion, a small change with a
+large one. Newton's method climbs from either end, for every component of the tested effect, and every distinct mode
+gets a share of the proposals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.laplace import (
+    GenePosterior,
+    Study,
+    follow_mode,
+    gene_posterior,
+    integrate_dispersion,
+    start,
+)
+
+NODES = 5
+"""Points of the quadrature over a gene's dispersion, whose posterior is skewed: a proposal that is centred on the mode
+instead of the mean has a tenth of the genes in its tail."""
+
+WIDER = 1.1
+"""Standard deviations of the proposal in those of the approximation."""
+
+NU = 8.0
+"""Degrees of freedom of the proposal, but for the tested effect, which has those of its slab."""
+
+EVENLY = 0.1
+"""What each mode's posterior probability is raised by before they become shares: a mode is tried where Laplace's
+approximation gives it too little."""
+
+APART = 0.5
+"""Squared distance, in posterior standard deviations, above which two modes are two."""
+
+DIFFERENCE = 0.02
+"""Step of the central differences in the hyperparameters, all of order one."""
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Modes of every gene.
+
+    Attributes
+    ----------
+    component
+        Component of each mode.
+    found
+        The genes' approximations at each, with the mean and variance of the dispersion's coordinate by quadrature.
+    share
+        [G, M] posterior probability of each mode by Laplace's approximation; zero for one found twice.
+    """
+
+    component: tuple[int, ...]
+    found: tuple[GenePosterior, ...]
+    share: Float
+
+
+def find_modes(study: Study, hyper: Mapping[str, Float]) -> Modes:
+    """Climb to the modes of every gene, from no effect and from what the samples' log counts say.
+
+    Parameters
+    ----------
+    hyper
+        One set of hyperparameters.
+    """
+    at = study.at
+    null = at.spike
+    component = (0,) * null + tuple(c for c in range(int(null), at.C) for _ in range(2))
+    first = gene_posterior(study, hyper, 0, start(study))
+    found = [first] if null else []
+    for c in range(int(null), at.C):
+        found.append(gene_posterior(study, hyper, c, _from_counts(study, hyper, c)))
+        found.append(gene_posterior(study, hyper, c, first.mode))
+    if at.trend:
+        found = [integrate_dispersion(study, hyper, c, one, NODES) for c, one in zip(component, found, strict=True)]
+    log_weight = np.log(hyper["weight"]) if at.C > 1 else np.zeros(1)
+    height = np.stack([log_weight[c] + one.log_marginal for c, one in zip(component, found, strict=True)], axis=1)
+    for k in range(int(null), len(found), 2):
+        apart = found[k].mode - found[k + 1].mode
+        same = np.einsum("gp,gpq,gq->g", apart, found[k].precision, apart) < APART
+        height[same, k + 1] = -np.inf
+    share = np.exp(height - special.logsumexp(height, axis=1, keepdims=True))
+    return Modes(component, tuple(found), share)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A mixture of distributions for each gene; modes first.
+
+    Attributes
+    ----------
+    center
+        [M, G, P].
+    root, back
+        [M, G, P, P] lower triangular root of the covariance, and its inverse.
+    share
+        [G, M].
+    follow
+        [G, P, H] how a gene's coordinates follow the hyperparameters, averaged over its modes.
+    theta
+        [H] where the modes are.
+    heavy
+        [P] whether a coordinate belongs to the tested effect.
+    nu
+        Degrees of freedom of the tested effect.
+    """
+
+    center: Float
+    root: Float
+    back: Float
+    share: Float
+    follow: Float
+    theta: Float
+    heavy: NDArray[np.bool_]
+    nu: float
+
+    def of(self, genes: NDArray[np.int64]) -> Proposal:
+        """Return the proposal of some genes."""
+        return replace(
+            self,
+            center=self.center[:, genes],
+            root=self.root[:, genes],
+            back=self.back[:, genes],
+            share=self.share[genes],
+            follow=self.follow[genes],
+        )
+
+    @classmethod
+    def together(cls, parts: Sequence[Proposal]) -> Proposal:
+        """Join proposals of genes that follow each other."""
+        return replace(
+            parts[0],
+            center=np.concatenate([p.center for p in parts], axis=1),
+            root=np.concatenate([p.root for p in parts], axis=1),
+            back=np.concatenate([p.back for p in parts], axis=1),
+            share=np.concatenate([p.share for p in parts]),
+            follow=np.concatenate([p.follow for p in parts]),
+        )
+
+    def moved(self, theta: Float) -> Float:
+        """How far [gene, P, draw] the coordinates are moved for hyperparameters [draw, H]."""
+        return np.asarray(self.follow @ (theta - self.theta).T)
+
+    def draw(self, noise: Noise) -> Float:
+        """Draw coordinates [gene, P, draw] at the proposal's own hyperparameters."""
+        mode = np.sum(noise.uniform[:, None] > np.cumsum(self.share, axis=1)[:, :-1, None], axis=1)
+        step = noise.normal * np.where(self.heavy[:, None], noise.heavy[:, None], noise.light[:, None])
+        psi = self.root[0] @ step + self.center[0][:, :, None]
+        for m in range(1, len(self.center)):
+            here = mode == m
+            genes = np.flatnonzero(here.any(axis=1))
+            other = self.root[m, genes] @ step[genes] + self.center[m, genes][:, :, None]
+            psi[genes] = np.where(here[genes, None], other, psi[genes])
+        return np.asarray(psi)
+
+    def log_density(self, psi: Float) -> Float:
+        """Log density [gene, draw] of coordinates [gene, P, draw] at the proposal's own hyperparameters."""
+        wide, narrow = int(self.heavy.sum()), int((~self.heavy).sum())
+        logs = np.full((len(self.center), len(psi), psi.shape[2]), -np.inf)
+        for m, (center, back) in enumerate(zip(self.center, self.back, strict=True)):
+            genes = np.flatnonzero(self.share[:, m] > 0)
+            z = back[genes] @ (psi[genes] - center[genes][:, :, None])
+            z *= z
+            size = np.log(self.share[genes, m]) + np.log(np.einsum("gpp->gp", back[genes])).sum(axis=1)
+            logs[m, genes] = (
+                size[:, None]
+                - (self.nu + wide) / 2 * np.log1p(z[:, self.heavy].sum(axis=1) / self.nu)
+                - (NU + narrow) / 2 * np.log1p(z[:, ~self.heavy].sum(axis=1) / NU)
+            )
+        top = logs.max(axis=0)
+        logs -= top
+        np.exp(logs, out=logs)
+        return np.asarray(np.log(logs.sum(axis=0)) + top + _constant(self.nu, wide) + _constant(NU, narrow))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers of some genes, each gene's from its own stream.
+
+    Attributes
+    ----------
+    normal
+        [gene, P, draw].
+    uniform
+        [gene, draw], for the choice of a mode.
+    heavy, light
+        [gene, draw] factors that make normal deviates Student-t.
+    """
+
+    normal: Float
+    uniform: Float
+    heavy: Float
+    light: Float
+
+
+def make_noise(seed: Sequence[int], genes: NDArray[np.int64], coordinates: int, draws: int, nu: float) -> Noise:
+    """Draw the numbers of genes, given by their places in the study: the same in whatever company a gene comes."""
+    normal = np.empty((len(genes), coordinates, draws))
+    uniform, heavy, light = (np.empty((len(genes), draws)) for _ in range(3))
+    for k, gene in enumerate(genes):
+        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([*seed, int(gene)])))
+        rng.standard_normal(out=normal[k])
+        rng.random(out=uniform[k])
+        rng.standard_gamma(nu / 2, out=heavy[k])
+        rng.standard_gamma(NU / 2, out=light[k])
+    return Noise(normal, uniform, np.sqrt(nu / 2 / heavy), np.sqrt(NU / 2 / light))
+
+
+def propose(study: Study, theta: Float) -> Proposal:
+    """Put a distribution on every mode of every gene, for hyperparameters `theta` [H] and those near them."""
+    at = study.at
+    modes = find_modes(study, at.hyper(theta, study.full["log_size_factor"]))
+    root = WIDER * np.linalg.cholesky(np.stack([_covariance(study, one) for one in modes.found]))
+    share = np.where(modes.share > 0, modes.share + EVENLY, 0.0)
+    follow = np.zeros((study.full["G"], at.P, at.H))
+    for m, (component, found) in enumerate(zip(modes.component, modes.found, strict=True)):
+        if modes.share[:, m].any():
+            follow += modes.share[:, m, None, None] * follow_mode(study, theta, component, found, DIFFERENCE)
+    return Proposal(
+        center=np.stack([one.mean for one in modes.found]),
+        root=root,
+        back=np.asarray(np.linalg.inv(root), dtype=float),
+        share=share / share.sum(axis=1, keepdims=True),
+        follow=follow,
+        theta=theta,
+        heavy=(np.arange(at.P) >= at.d.start) & (np.arange(at.P) < at.d.stop),
+        nu=NU if study.nu is None else study.nu,
+    )
+
+
+def _covariance(study: Study, found: GenePosterior) -> Float:
+    """Covariance [G, P, P] of the coordinates: that at the mode, with the dispersion's own spread."""
+    covariance = np.linalg.inv(found.precision)
+    covariance = (covariance + covariance.swapaxes(1, 2)) / 2
+    if not study.at.trend:
+        return np.asarray(covariance)
+    at_mode = covariance[:, 1, 1]
+    along = covariance[:, :, 1] / at_mode[:, None]
+    return np.asarray(
+        covariance + (found.variance[:, 1] - at_mode)[:, None, None] * along[:, :, None] * along[:, None, :]
+    )
+
+
+def _from_counts(study: Study, hyper: Mapping[str, Float], component: int) -> Float:
+    """Coordinates [G, P] by least squares on log counts, with a small dispersion: what the samples themselves say."""
+    at, full = study.at, study.full
+    logs = np.log(full["count"] + 0.5) - hyper["log_f"][:, None] - full["log_length"]
+    columns = np.column_stack([np.ones(at.S), full["component_design"][component], full["nuisance_design"]])
+    coefficient = np.linalg.pinv(columns) @ logs
+    psi = start(study)
+    psi[:, 0] = coefficient[0]
+    if at.trend:
+        psi[:, 1] = 1.0
+    location = hyper["m"] if at.spike else 0.0
+    psi[:, at.d] = (coefficient[1 : 1 + at.K].T - location) / hyper["s"]
+    tau = np.maximum(hyper["tau"][full["nuisance_term"]], 0.05)
+    psi[:, at.u] = np.clip(coefficient[1 + at.K :].T / tau, -3.0, 3.0)
+    return psi
+
+
+def _constant(nu: float, dimension: int) -> float:
+    half = (nu + dimension) / 2
+    return float(special.gammaln(half) - special.gammaln(nu / 2) - dimension / 2 * np.log(nu * np.pi))

@@ -1,0 +1,211 @@
+"""The posterior density of genes at many draws, each with its own hyperparameters, and the scores of those.
+
+Arrays are [gene, ..., draw] here, draws fastest: each gene has its own draws, and all genes share the hyperparameters
+of a draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayesexpr.distributions import Float, nb2_logpmf, spherical_student_t_logpdf, sum_to_zero_basis
+from bayesexpr.empirical_bayes.laplace import Study
+from bayesexpr.models.de_core import GeneCore
+
+HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
+
+
+@dataclass(frozen=True)
+class HyperDraws:
+    """Hyperparameters of each draw, on the real line and on their own scales.
+
+    Attributes
+    ----------
+    theta
+        [draw, H].
+    natural
+        As :meth:`~bayesexpr.models.de_layout.Layout.hyper` returns them, draws first.
+    """
+
+    theta: Float
+    natural: Mapping[str, Float]
+
+    @classmethod
+    def of(cls, study: Study, theta: Float) -> HyperDraws:
+        """Constrain `theta` [draw, H]."""
+        return cls(theta, study.at.hyper(theta, study.full["log_size_factor"]))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Genes at their draws.
+
+    Attributes
+    ----------
+    alpha, log_phi
+        [gene, draw].
+    beta, gamma
+        [gene, K, draw] and [gene, R, draw].
+    probability
+        [gene, draw, C] conditional probability of every component.
+    log_density
+        [gene, draw] log of prior times likelihood in the coordinates psi.
+    """
+
+    alpha: Float
+    log_phi: Float
+    beta: Float
+    gamma: Float
+    probability: Float
+    log_density: Float
+
+
+class Target:
+    """The density of some genes.
+
+    Parameters
+    ----------
+    study
+        Those genes, with the compiled core where there is one.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        full = study.full
+        self._core: GeneCore | None = None
+        if study.library is not None:
+            length = full["log_length"] if np.any(full["log_length"]) else None
+            designs = full["component_design"], full["nuisance_design"]
+            self._core = GeneCore(study.library, full["count"], *designs, length)
+
+    def evaluate(self, psi: Float, hyper: HyperDraws) -> Evaluation:
+        """Evaluate coordinates psi [gene, P, draw]."""
+        at, h = self.study.at, hyper.natural
+        alpha, d, u = psi[:, 0], psi[:, at.d], psi[:, at.u]
+        beta = h["s"] * d
+        if at.spike:
+            beta = beta + h["m"].T
+        gamma = h["tau"][:, self.study.full["nuisance_term"]].T * u
+        squares = ((alpha - h["mu_alpha"]) / h["sigma_alpha"]) ** 2 + np.einsum("grs,grs->gs", u, u)
+        if at.trend:
+            e = psi[:, 1]
+            log_phi = h["sigma_phi"] * e - np.log(h["a0"] + h["a1"] * np.exp(-alpha))
+            squares += e * e
+        else:
+            log_phi = np.broadcast_to(-np.log(h["dispersion"]), alpha.shape)
+        density = -0.5 * squares - np.log(h["sigma_alpha"]) - (psi.shape[1] - at.K) * HALF_LOG_2PI
+        density += self._slab(d)
+        joint = self._log_lik(alpha, log_phi, beta, gamma, h)
+        if at.C > 1:
+            joint += np.log(h["weight"])
+        top = joint.max(axis=2)
+        joint -= top[:, :, None]
+        np.exp(joint, out=joint)
+        total = joint.sum(axis=2)
+        density += top + np.log(total)
+        joint /= total[:, :, None]
+        return Evaluation(alpha, log_phi, beta, gamma, joint, density)
+
+    def scores(self, psi: Float, found: Evaluation, weight: Float, hyper: HyperDraws) -> Float:
+        """Return the derivative [gene, H] of each gene's log marginal likelihood in the hyperparameters.
+
+        It is the posterior mean of the derivative of log prior times likelihood (Fisher's identity), taken where
+        counts depend on intercept, dispersion and effects alone: there only the priors depend on the
+        hyperparameters, but for the size factors.
+
+        Parameters
+        ----------
+        weight
+            [gene, draw], each gene's summing to one.
+        """
+        at, full, h = self.study.at, self.study.full, hyper.natural
+
+        def mean(values: Float) -> Float:
+            return np.asarray(np.einsum("g...s,gs->g...", values, weight))
+
+        out = np.zeros((len(psi), at.H))
+        deviation = (psi[:, 0] - h["mu_alpha"]) / h["sigma_alpha"]
+        out[:, 0], out[:, 1] = mean(deviation / h["sigma_alpha"]), mean(deviation**2 - 1)
+        if at.trend:
+            e, start = psi[:, 1], at.dispersion.start
+            falling = h["a1"] * np.exp(-found.alpha)
+            pull = e / h["sigma_phi"]
+            share = falling / (h["a0"] + falling)
+            out[:, start], out[:, start + 1] = mean(pull * (share - 1)), mean(-pull * share)
+            out[:, start + 2] = mean((e * e - 1) * (1 - h["sigma_phi"] / at.sigma_phi_max))
+        # under "no change" the effect has its prior: its scores have mean zero, and are left out rather than averaged
+        changed = 1 - found.probability[:, :, 0] if at.C > 1 else np.ones_like(weight)
+        d = psi[:, at.d]
+        r2 = np.einsum("gks,gks->gs", d, d)
+        pull = changed * ((self.study.nu + at.K) / (self.study.nu + r2) if self.study.nu is not None else 1.0)
+        if at.spike:
+            out[:, at.m] = mean(pull[:, None] * d / h["s"])
+        out[:, at.s] = mean(pull * r2 - changed * at.K)
+        if at.C > 1:
+            out[:, at.weight] = np.einsum("gsc,gs->gc", found.probability - h["weight"], weight)[:, 1:]
+        for column, term in enumerate(full["nuisance_term"]):
+            out[:, at.tau.start + term] += mean(psi[:, at.u.start + column] ** 2 - 1)
+        if at.estimated:
+            out[:, at.v] = self._residuals(found, weight, h) @ sum_to_zero_basis(at.S)
+        if not at.trend:
+            out[:, at.dispersion] = self._dispersion_score(found, weight, hyper)[:, None]
+        return out
+
+    def _slab(self, d: Float) -> Float:
+        if self.study.nu is None:
+            return np.asarray(-0.5 * np.einsum("gks,gks->gs", d, d) - self.study.at.K * HALF_LOG_2PI)
+        return spherical_student_t_logpdf(d.transpose(0, 2, 1), self.study.nu)
+
+    def _log_lik(self, alpha: Float, log_phi: Float, beta: Float, gamma: Float, h: Mapping[str, Any]) -> Float:
+        """Log likelihood [gene, draw, C] of every component."""
+        at, full = self.study.at, self.study.full
+        log_f = np.broadcast_to(h["log_f"], (alpha.shape[1], at.S))
+        if self._core is not None:
+            by_draw = alpha.T, log_phi.T, beta.transpose(2, 0, 1), gamma.transpose(2, 0, 1)
+            return np.ascontiguousarray(self._core.component_log_lik(*by_draw, log_f).transpose(1, 0, 2))
+        out = np.zeros((*alpha.shape, at.C))
+        phi = np.exp(log_phi)
+        for s in range(at.S):
+            base = self._base(s, alpha, gamma, log_f)
+            for c in range(at.C):
+                row = full["component_design"][c, s]
+                mu = np.exp(np.minimum(base + np.einsum("k,gks->gs", row, beta), 600.0))
+                out[:, :, c] += nb2_logpmf(full["count"][s][:, None], mu, phi)
+        return out
+
+    def _base(self, s: int, alpha: Float, gamma: Float, log_f: Float) -> Float:
+        """Log mean [gene, draw] of a sample but for the tested effect."""
+        full = self.study.full
+        base = alpha + log_f[:, s] + full["log_length"][s][:, None]
+        return np.asarray(base + np.einsum("r,grs->gs", full["nuisance_design"][s], gamma))
+
+    def _residuals(self, found: Evaluation, weight: Float, h: Mapping[str, Any]) -> Float:
+        """Posterior mean [gene, S] of the derivative of the log likelihood in each log size factor."""
+        at, full = self.study.at, self.study.full
+        out = np.zeros((len(weight), at.S))
+        phi = np.exp(found.log_phi)
+        log_f = np.broadcast_to(h["log_f"], (weight.shape[1], at.S))
+        for s in range(at.S):
+            base = self._base(s, found.alpha, found.gamma, log_f)
+            rows, row_of = np.unique(full["component_design"][:, s], axis=0, return_inverse=True)
+            for r, row in enumerate(rows):
+                mu = np.exp(np.minimum(base + np.einsum("k,gks->gs", row, found.beta) if row.any() else base, 600.0))
+                share = found.probability[:, :, np.ravel(row_of) == r].sum(axis=2)
+                out[:, s] += np.einsum(
+                    "gs,gs->g", weight, share * phi * (full["count"][s][:, None] - mu) / (mu + phi), optimize=True
+                )
+        return out
+
+    def _dispersion_score(self, found: Evaluation, weight: Float, hyper: HyperDraws) -> Float:
+        """Return the derivative [gene] in the log of the common dispersion, by central differences."""
+        step = 1e-4
+        sides = []
+        for sign in (1, -1):
+            log_phi = found.log_phi - sign * step
+            lik = self._log_lik(found.alpha, log_phi, found.beta, found.gamma, hyper.natural)
+            sides.append(np.einsum("gsc,gsc->gs", found.probability, lik))
+        return np.asarray(np.einsum("gs,gs->g", weight, (sides[0] - sides[1]) / (2 * step)))

@@ -1,0 +1,145 @@
+"""Whether an empirical-Bayes fit can be trusted: what importance weights and short chains say, in the words of both.
+
+There are no long chains here, so that nothing is said of R-hat but for the genes that were sampled by chains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayesexpr.posterior.diagnostics import rhat_limit
+from bayesexpr.posterior.verdict import LEVELS, Finding, Limits, Verdict
+
+FEW_GENES = 500
+"""Genes below which the hyperparameters' posterior, on which all genes bear, is too far from a normal one."""
+
+LONG_STEP = 0.5
+"""Last step to the hyperparameters' mode, in posterior standard deviations, above which it has not been reached."""
+
+
+def approximation_status(
+    *,
+    all_zero: ArrayLike,
+    k: ArrayLike,
+    moved: ArrayLike,
+    rhat: ArrayLike,
+    ess_bulk: ArrayLike,
+    ess_tail: ArrayLike,
+    n_draws: int,
+    outlier: ArrayLike,
+    limits: Limits | None = None,
+) -> NDArray[np.object_]:
+    """Status of every gene, from the keys of ``bayesexpr.posterior.verdict.STATUS_WORDS``.
+
+    Parameters
+    ----------
+    all_zero : array [gene] of bool
+        Genes without a count; their diagnostics may hold anything.
+    k : array [gene]
+        k-hat of the importance weights.
+    moved : array [gene] of bool
+        Genes sampled by chains.
+    rhat : array [gene]
+        Of those chains; NaN for the other genes.
+    ess_bulk, ess_tail : arrays [gene]
+    n_draws : int
+        Draws kept of each gene.
+    outlier : array [gene] of bool
+        Genes with an outlying count.
+    """
+    limits = limits or Limits()
+    zero, chained = np.asarray(all_zero, dtype=bool), np.asarray(moved, dtype=bool)
+    fewest = np.minimum(np.asarray(ess_bulk, dtype=float), np.asarray(ess_tail, dtype=float))
+    status = np.full(zero.shape, "ok", dtype=object)
+    status[np.asarray(outlier, dtype=bool)] = "outlier"
+    with np.errstate(invalid="ignore"):
+        status[fewest < limits.ess_per_chain] = "low_ess"
+        largest = np.maximum(limits.rhat, rhat_limit(max(int(chained.sum()), 1), 4, float(n_draws)))
+        status[chained & ~(np.asarray(rhat, dtype=float) <= largest)] = "high_rhat"
+    status[~np.isfinite(fewest) | (np.isnan(np.asarray(k, dtype=float)) & ~chained)] = "not_finite"
+    status[zero] = "all_zero"
+    return status
+
+
+def judge_approximation(
+    *,
+    status: ArrayLike,
+    k: ArrayLike,
+    moved: ArrayLike,
+    k_limit: float,
+    steps: Sequence[float],
+    limits: Limits | None = None,
+) -> Verdict:
+    """Verdict on an empirical-Bayes fit.
+
+    Parameters
+    ----------
+    status : array [gene] of str
+    k, moved : arrays [gene]
+        As in :func:`approximation_status`; of genes without a count they may hold anything.
+    k_limit : float
+        k-hat above which genes were sampled by chains.
+    steps : sequence of float
+        Lengths of the steps to the hyperparameters' mode, in posterior standard deviations.
+    """
+    limits = limits or Limits()
+    words = np.asarray(status, dtype=str)
+    answered = words != "all_zero"
+    findings = [
+        Finding(
+            0,
+            "An empirical-Bayes approximation: the posterior of the hyperparameters is taken as normal about the mode "
+            "of their marginal likelihood, and genes are sampled given draws from it.",
+        ),
+        _mode(steps),
+        _weights(np.asarray(k, dtype=float)[answered], np.asarray(moved, dtype=bool)[answered], k_limit),
+        _genes(words[answered], limits),
+    ]
+    if answered.sum() < FEW_GENES:
+        findings.append(
+            Finding(
+                1,
+                f"Only {answered.sum()} genes with counts: the hyperparameters' posterior may be far from normal. "
+                "Method nuts takes no time for so few.",
+            )
+        )
+    findings.sort(key=lambda finding: -finding.severity)
+    names, counts = np.unique(words, return_counts=True)
+    return Verdict(
+        level=LEVELS[findings[0].severity],
+        findings=tuple(findings),
+        status_counts={str(name): int(count) for name, count in zip(names, counts, strict=True)},
+    )
+
+
+def _mode(steps: Sequence[float]) -> Finding:
+    text = (
+        f"The last of {len(steps)} steps to the hyperparameters' mode was {steps[-1]:.2g} posterior standard "
+        f"deviations long (limit {LONG_STEP:g})."
+    )
+    return Finding(int(not steps[-1] <= LONG_STEP), text)
+
+
+def _weights(k: NDArray[np.float64], moved: NDArray[np.bool_], limit: float) -> Finding:
+    usable = k[~moved]
+    text = f"The importance weights of {usable.size} genes can be used (k-hat up to {limit:.2f} can"
+    text += f"; the largest is {usable.max():.2f})" if usable.size else ")"
+    text += f"; {int(moved.sum())} genes with a larger one were sampled by Markov chains." if moved.any() else "."
+    return Finding(0, text)
+
+
+def _genes(status: NDArray[np.str_], limits: Limits) -> Finding:
+    if not status.size:
+        return Finding(2, "No gene has a count: there is nothing to estimate.")
+    failed = {name: int(np.count_nonzero(status == name)) for name in ("high_rhat", "low_ess", "not_finite")}
+    share = sum(failed.values()) / status.size
+    parts = [f"{count} {name}" for name, count in failed.items() if count]
+    text = f"{100 * (1 - share):.4g} % of the {status.size} genes with counts have enough effective draws"
+    text += f" ({', '.join(parts)})." if parts else "."
+    outlying = int(np.count_nonzero(status == "outlier"))
+    if outlying:
+        text += f" {outlying} have a count far outside what the model predicts."
+    return Finding(2 if share > limits.failed_worst else int(share > limits.failed_care), text)
