@@ -20,6 +20,7 @@ import pandas as pd
 from bayesexpr.errors import InputError
 from bayesexpr.posterior.verdict import LEVELS, Finding, Verdict
 
+from .measured import weakness
 from .store import write_atomically
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Certificate:
         """One or two sentences: the verdict and its weakest point."""
         if self.findings[0].severity:
             return f"{self.level.capitalize()}. Weakest point: {self.weakest}"
-        return f"{self.level.capitalize()}. All checks are within their limits. Nearest to one: {self.weakest}"
+        return f"{self.level.capitalize()}: no check asks for care. Weakest point: {self.weakest}"
 
     @property
     def passed(self) -> bool:
@@ -153,7 +154,7 @@ class Certificate:
         return {
             "title": self.title,
             "summary": self.summary,
-            "verdict": self.verdict.to_dict(),
+            "verdict": _finite(self.verdict.to_dict()),
             "tables": {name: _to_plain(table) for name, table in self.tables.items()},
             "numbers": _finite(dict(self.numbers)),
         }
@@ -186,11 +187,11 @@ def conclude(findings: Sequence[Finding], fit: Verdict) -> Verdict:
     Parameters
     ----------
     findings
-        Of the checks; within one severity, those named first are the weaker points.
+        Of the checks.
     fit
         Verdict on the fit by its diagnostics.
     """
-    together = sorted([*fit.findings, *findings], key=lambda finding: -finding.severity)
+    together = sorted([*fit.findings, *findings], key=weakness, reverse=True)
     return Verdict(LEVELS[together[0].severity], tuple(together), dict(fit.status_counts))
 
 

@@ -20,6 +20,7 @@ from bayesexpr.progress import Progress, Silent
 from . import loo_report, matched_record, prior_sensitivity
 from .certificate import Certificate, conclude
 from .fitted_study import spread
+from .measured import Measured
 from .quantities import log_lik_of_draws
 from .tail_shape import k_threshold
 
@@ -67,23 +68,13 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
     findings: list[Finding] = []
     outcome = np.asarray(data[model.OUTCOME])
     size = len(next(iter(draws.values())))
+    broken = _not_finite(draws)
     try:
-        news.say("replicated outcomes")
-        tables["overall"], tables["samples"] = _predictive(model, draws, data, outcome, rng)
-        findings.append(_finding(pd.concat([tables["overall"], tables["samples"]])))
-        news.say("leave-one-out")
-        left = _leave_one_out(model, draws, data, outcome, rng)
-        tables["loo"] = loo_report.program_table(left.elpd, left.pareto_k, size)
-        tables["pareto_k"] = loo_report.k_table(left.pareto_k, k_threshold(size))
-        if left.pit is not None:
-            tables["pit"] = loo_report.pit_table(left.pit)
-            findings.append(loo_report.pit_finding(left.pit))
-        findings.append(loo_report.finding(tables["loo"]))
-        news.say("prior sensitivity")
-        scaled = prior_sensitivity.of_program(model, draws, data)
-        if scaled.blocks:
-            tables["sensitivity"] = prior_sensitivity.prior_sensitivity(scaled)
-            findings.append(prior_sensitivity.finding(tables["sensitivity"]))
+        if broken:
+            text = f"{broken} of {size} draws hold a value that is not finite: nothing was predicted from them."
+            findings.append(Finding(2, text))
+        else:
+            _check(model, draws, data, rng, news, tables, findings)
     except NotImplementedError:
         findings.append(
             Finding(1, f"{model.NAME} has no predictive distribution draw by draw; fit the study with fit_de.")
@@ -104,6 +95,42 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
             "seed": seed,
         },
     )
+
+
+def _check(
+    model: Model,
+    draws: Mapping[str, Any],
+    data: Mapping[str, Any],
+    rng: np.random.Generator,
+    news: Progress,
+    tables: dict[str, pd.DataFrame],
+    findings: list[Finding],
+) -> None:
+    """Fill tables and findings."""
+    outcome, size = np.asarray(data[model.OUTCOME]), len(next(iter(draws.values())))
+    news.say("replicated outcomes")
+    tables["overall"], tables["samples"] = _predictive(model, draws, data, outcome, rng)
+    findings.append(_finding(pd.concat([tables["overall"], tables["samples"]])))
+    news.say("leave-one-out")
+    left = _leave_one_out(model, draws, data, outcome, rng)
+    tables["loo"] = loo_report.program_table(left.elpd, left.pareto_k, size)
+    tables["pareto_k"] = loo_report.k_table(left.pareto_k, k_threshold(size))
+    if left.pit is not None:
+        tables["pit"] = loo_report.pit_table(left.pit)
+        findings.append(loo_report.pit_finding(left.pit))
+    findings.append(loo_report.finding(tables["loo"]))
+    news.say("prior sensitivity")
+    scaled = prior_sensitivity.of_program(model, draws, data)
+    if scaled.blocks:
+        tables["sensitivity"] = prior_sensitivity.prior_sensitivity(scaled)
+        findings.append(prior_sensitivity.finding(tables["sensitivity"]))
+
+
+def _not_finite(draws: Mapping[str, Any]) -> int:
+    """Count the draws in which some quantity is not finite."""
+    arrays = [np.asarray(values, dtype=float) for values in draws.values()]
+    good = [np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in arrays]
+    return int(np.count_nonzero(~np.logical_and.reduce(good)))
 
 
 def _predictive(
@@ -150,7 +177,8 @@ def _finding(table: pd.DataFrame) -> Finding:
     )
     # the data made the posterior too: small p-values are rarer than they say
     resolved = float(row["p_value"]) <= 2.0 / REPLICATES
-    return Finding(int(adjusted < 0.05 or (resolved and len(table) > 10)), text)
+    alarm = adjusted < 0.05 or (resolved and len(table) > 10)
+    return Measured(int(alarm), text, 0.05 / adjusted)
 
 
 def _leave_one_out(
@@ -173,7 +201,7 @@ def _leave_one_out(
         column = log_lik[:, i]
         log_weight = np.full(len(column), -np.log(len(column)))
         if np.ptp(column) > 1e-10:
-            log_weight, k[n] = array_stats.psislw(column)
+            log_weight, k[n] = array_stats.psislw(column)  # type: ignore[no-untyped-call]
             log_weight = log_weight - logsumexp(log_weight)
         elpd[n] = logsumexp(log_weight + column)
         if replicated is not None:

@@ -165,7 +165,7 @@ def _flat(block: GeneBlock, draws: int) -> GeneBlock:
 def finite_genes(block: GeneBlock) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which genes of a block have finite draws only."""
     finite = [np.isfinite(getattr(block, name)) for name in _OF_GENES]
-    return np.logical_and.reduce([a.all(axis=(0, 1, *range(3, a.ndim))) for a in finite])
+    return np.asarray(np.logical_and.reduce([a.all(axis=(0, 1, *range(3, a.ndim))) for a in finite]))
 
 
 def spread(size: int, number: int) -> np.ndarray[Any, np.dtype[np.intp]]:

@@ -57,7 +57,8 @@ class Proposal:
     def log_density(self, x: Float) -> Float:
         """Log density [N, g] of points [N, g, p]."""
         p = self.mean.shape[1]
-        white = np.linalg.solve(self.factor, (x - self.mean).transpose(1, 2, 0)).transpose(2, 0, 1)
+        centred = (x - self.mean).transpose(1, 2, 0)
+        white: Float = np.asarray(np.linalg.solve(self.factor, centred).transpose(2, 0, 1), dtype=float)
         log_det = np.log(np.diagonal(self.factor, axis1=1, axis2=2)).sum(axis=1)
         return spherical_student_t_logpdf(white, TAILS) - log_det if p else np.zeros(x.shape[:2])
 

@@ -16,6 +16,7 @@ from bayesexpr.posterior.predictive import log_likelihood
 from bayesexpr.posterior.verdict import Finding
 
 from .leave_one_out import LeftOut
+from .measured import Measured
 from .tail_shape import k_threshold
 
 MOST_UNRELIABLE = 0.01
@@ -103,16 +104,17 @@ def finding(table: pd.DataFrame) -> Finding:
     row = table.iloc[0]
     share = 100 * float(row["share_above_threshold"])
     if not row["shown"]:
-        return Finding(
+        return Measured(
             1,
             f"Leave-one-out gives no number: {share:.1f} % of {row['observations']} observations have a Pareto k-hat "
             f"above {row['threshold']:.2f}.",
+            share / (100 * MOST_UNRELIABLE),
         )
     text = (
         f"Leave-one-out ({row['method']}): expected log predictive density {row['elpd']:.1f}, standard error "
         f"{row['se']:.1f}; {share:.2g} % of {row['observations']} observations above the limit of k-hat."
     )
-    return Finding(0, text)
+    return Measured(0, text, share / (100 * MOST_UNRELIABLE))
 
 
 def k_table(pareto_k: Float, threshold: float) -> pd.DataFrame:
@@ -154,8 +156,9 @@ def pit_finding(pit: Float, samples: Mapping[int, str] | None = None) -> Finding
         worst = max(each, key=lambda name: each[name])
         own = max(2 * PIT_CARE, special.kolmogi(0.01 / len(each)) / np.sqrt(pit[0].size))
         text += f"; {worst} is the farthest of the samples, {each[worst]:.3f} (limit {own:.3f})"
-        return Finding(2 if whole > PIT_WORST else int(whole > limit or each[worst] > own), text + ".")
-    return Finding(2 if whole > PIT_WORST else int(whole > limit), text + ".")
+        limits = max(whole / limit, each[worst] / own)
+        return Measured(2 if whole > PIT_WORST else int(limits > 1), text + ".", limits)
+    return Measured(2 if whole > PIT_WORST else int(whole > limit), text + ".", whole / limit)
 
 
 def _row(method: str, elpd: Float, pareto_k: Float, threshold: float) -> dict[str, Any]:

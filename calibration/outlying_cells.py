@@ -16,6 +16,7 @@ from bayesexpr.posterior.predictive import holm
 from bayesexpr.posterior.verdict import Finding
 
 from .leave_one_out import LeftOut
+from .measured import Measured
 
 LEVEL = 0.05
 MANY = 0.001
@@ -71,11 +72,11 @@ def finding(table: pd.DataFrame, cells: int, marked: int) -> Finding:
         Number of genes with status ``outlier`` in the results.
     """
     if not len(table):
-        return Finding(0, f"None of {cells} counts is outlying, each predicted from all others.")
+        return Measured(0, f"None of {cells} counts is outlying, each predicted from all others.")
     first = table.iloc[0]
     text = (
         f"{len(table)} of {cells} counts, of {table['gene'].nunique()} genes, are outlying (the results mark {marked} "
         f"genes as outlier); the most is {first['gene']} in {first['sample']}: {first['count']}, predicted about "
         f"{first['expected']:.3g}."
     )
-    return Finding(int(len(table) > MANY * cells), text)
+    return Measured(int(len(table) > MANY * cells), text, len(table) / (MANY * cells))

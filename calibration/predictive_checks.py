@@ -8,8 +8,9 @@ them calibrated (Hjort, Dahl and Steinbakk 2006, J Am Stat Assoc 101:1157).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from bayesexpr.posterior.verdict import Finding
 
 from .fitted_study import FittedStudy, finite_genes, take_genes
 from .gene_integration import Hyper, Weighted, approximate, points, proposals, weigh
+from .measured import Measured
 
 REPLICATES = 200
 """Replicated tables; p-values are resolved to twice their inverse."""
@@ -35,7 +37,7 @@ REFERENCE_GENES = 1000
 WITHIN = ("zeros", "mean", "variance", "maximum")
 """Test quantities of one gene over its samples."""
 
-BINS, LEAST_IN_BIN = 12, 20
+BINS, LEAST_IN_BIN, MANY_BINS = 12, 20, 0.25
 _POINTS = 128
 
 MATERIAL, MANY_GENES, MOST_GENES = 0.1, 0.03, 0.2
@@ -75,11 +77,12 @@ class PredictiveChecks:
         if len(off):
             row = off.iloc[int(np.argmax((np.log(off["observed"] + 1e-9) - np.log(off["median"] + 1e-9)).abs()))]
             out.append(
-                Finding(
+                Measured(
                     1,
                     f"{len(off)} of {len(table)} test quantities of samples differ from replicated tables; the most "
                     f"is the {row['quantity']} of {row['sample']}: {row['observed']:.4g}, replicates "
                     f"{row['lower']:.4g} to {row['upper']:.4g}.",
+                    float("inf"),
                 )
             )
         else:
@@ -100,7 +103,8 @@ class PredictiveChecks:
             f"Within genes the {worst['quantity']} is the least well predicted: {100 * share:.1f} % of genes have a "
             "calibrated predictive p-value below 0.01."
         )
-        return Finding(2 if share > MOST_GENES else int(share > max(MANY_GENES, chance)), text)
+        limit = max(MANY_GENES, chance)
+        return Measured(2 if share > MOST_GENES else int(share > limit), text, share / limit)
 
     def _trend(self) -> list[Finding]:
         if not len(self.trend):
@@ -113,7 +117,8 @@ class PredictiveChecks:
             return [Finding(0, text + ".")]
         row = self.trend[far].iloc[int(gap[far].argmax())]
         found = f"; around a mean of {row['mean_count']:.3g} it is {row['observed']:.3g}, not {row['median']:.3g}."
-        return [Finding(int(far.sum() > len(out) / 4), text + found)]
+        share = float(far.sum()) / len(out)
+        return [Measured(int(share > MANY_BINS), text + found, share / MANY_BINS)]
 
 
 class Streamed:
@@ -235,7 +240,7 @@ def within_p_values(counts: Ints, replicated: Ints, rng: np.random.Generator) ->
     """
     out = {}
     for name, function in _WITHIN.items():
-        value, drawn = function(counts, axis=-2), function(replicated, axis=-2)
+        value, drawn = function(counts), function(replicated)
         ties = np.count_nonzero(drawn == value, axis=0)
         below = np.count_nonzero(drawn < value, axis=0) + rng.random(ties.shape) * (ties + 1)
         share = below / (len(drawn) + 1)
@@ -269,11 +274,11 @@ def moment_dispersion(counts: Ints, scale: Float, residual: Float) -> Float:
         return np.asarray((variance - mean * (1 / scale).mean(axis=0)) / mean**2)
 
 
-_WITHIN = {
-    "zeros": lambda y, axis: (y == 0).sum(axis=axis),
-    "mean": lambda y, axis: y.mean(axis=axis),
-    "variance": lambda y, axis: y.var(axis=axis),
-    "maximum": lambda y, axis: y.max(axis=axis),
+_WITHIN: Mapping[str, Callable[[Ints], NDArray[Any]]] = {
+    "zeros": lambda y: (y == 0).sum(axis=-2),
+    "mean": lambda y: y.mean(axis=-2),
+    "variance": lambda y: y.var(axis=-2),
+    "maximum": lambda y: y.max(axis=-2),
 }
 
 
@@ -287,8 +292,11 @@ def _row(name: str, value: float, drawn: Float) -> dict[str, float | str]:
 def _pooled(quantities: TestQuantities) -> TestQuantities:
     """Quantities of all samples as of one."""
     samples = quantities.zeros.shape[-1]
-    sums = (a.sum(axis=-1, keepdims=True) for a in (quantities.zeros, quantities.total, quantities.squares))
-    return TestQuantities(quantities.genes * samples, *sums, quantities.largest.max(axis=-1, keepdims=True))
+    zeros, total, squares = (
+        a.sum(axis=-1, keepdims=True) for a in (quantities.zeros, quantities.total, quantities.squares)
+    )
+    largest = quantities.largest.max(axis=-1, keepdims=True)
+    return TestQuantities(quantities.genes * samples, zeros, total, squares, largest)
 
 
 def _simulate(study: Study, h: Mapping[str, Float], genes: int, rng: np.random.Generator) -> Ints:

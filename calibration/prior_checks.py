@@ -76,7 +76,7 @@ class PriorPredictive:
         """Draw a histogram of one column over the simulations."""
         from bayesexpr import check_plots
 
-        known = [name for name in self.table if name != "fault"]
+        known = [str(name) for name in self.table.columns if name != "fault"]
         if column not in known:
             raise InputError(f"a column is one of {', '.join(known)}; it is {column!r}.")
         return check_plots.plot_prior_predictive(self.table[column].to_numpy(float), column.replace("_", " "), ax=ax)

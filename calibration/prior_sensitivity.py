@@ -21,6 +21,7 @@ from bayesexpr.models.base import Model
 from bayesexpr.posterior.verdict import Finding
 
 from .fitted_study import FittedStudy
+from .measured import Measured
 from .quantities import log_lik_of_draws
 
 ALPHAS = (0.99, 1.01)
@@ -83,12 +84,15 @@ def finding(table: pd.DataFrame) -> Finding:
         if len(hit):
             sizes = [row[row["strongest"]] for _, row in hit.iterrows()]
             row = hit.iloc[int(np.argmax(sizes))]
-            return Finding(
+            return Measured(
                 int(diagnosis == CONFLICT),
                 f"Power-scaling: {diagnosis} for {len(hit)} of {len(table)} quantities, most for {row['quantity']} "
                 f"with the prior of the {row['strongest']} (sensitivity {max(sizes):.2f}, limit {THRESHOLD}).",
+                max(sizes) / THRESHOLD,
             )
-    return Finding(0, f"Power-scaling moves none of {len(table)} quantities by more than the limit {THRESHOLD}.")
+    most = max((float(row[row["strongest"]]) for _, row in table.iterrows() if row["strongest"]), default=0.0)
+    text = f"Priors move none of {len(table)} quantities by more than {most:.2f} (power-scaling; limit {THRESHOLD})."
+    return Measured(0, text, most / THRESHOLD)
 
 
 def of_study(fitted: FittedStudy) -> Scaled:
@@ -101,7 +105,7 @@ def of_study(fitted: FittedStudy) -> Scaled:
 
     def log_prior(name: str, value: Float) -> Float:
         density = np.asarray(model.prior(name).logpdf(value))
-        return density.reshape(len(density), -1).sum(axis=1)
+        return np.asarray(density.reshape(len(density), -1).sum(axis=1))
 
     def total(*names: str) -> Float:
         return np.asarray(sum(log_prior(name, h[name]) for name in names))
@@ -159,7 +163,8 @@ def of_program(model: Model, draws: Mapping[str, Any], data: Mapping[str, Any]) 
 
 
 def _quantities(fitted: FittedStudy) -> dict[str, Float]:
-    h, out = fitted.hyper, {}
+    h = fitted.hyper
+    out: dict[str, Float] = {}
     for name in ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "s"):
         if name in h:
             out[name] = h[name]
@@ -178,7 +183,10 @@ def _weights(log_component: Float) -> tuple[Float, Float] | None:
 
     if not np.isfinite(log_component).all() or np.ptp(log_component) < 1e-10:
         return None
-    pair = [np.exp(array_stats.power_scale_lw(log_component, alpha)) for alpha in ALPHAS]
+    pair = [
+        np.exp(array_stats.power_scale_lw(log_component, alpha))  # type: ignore[no-untyped-call]
+        for alpha in ALPHAS
+    ]
     low, high = (w / w.sum() for w in pair)
     return low, high
 
@@ -189,7 +197,10 @@ def _sensitivity(values: Float, pair: tuple[Float, Float] | None) -> float:
     if pair is None or np.ptp(values) < 1e-12:
         return 0.0
     row, low, high = (np.asarray(a, dtype=float)[None] for a in (values, *pair))
-    return float(array_stats.power_scale_sense(row, low, high, lower_alpha=ALPHAS[0], upper_alpha=ALPHAS[1]))
+    found = array_stats.power_scale_sense(  # type: ignore[no-untyped-call]
+        row, low, high, lower_alpha=ALPHAS[0], upper_alpha=ALPHAS[1]
+    )
+    return float(found)
 
 
 def _diagnosis(prior: float, likelihood: float | None) -> str:

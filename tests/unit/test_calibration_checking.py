@@ -13,6 +13,7 @@ from made_fit import make_fit
 from bayesexpr.calibration.certificate import CHECK, TABLES, Certificate, conclude, read_certificate
 from bayesexpr.calibration.checking import check_study
 from bayesexpr.calibration.fitted_study import FittedStudy
+from bayesexpr.calibration.measured import Measured
 from bayesexpr.calibration.prior_sensitivity import CONFLICT, of_study, prior_sensitivity
 from bayesexpr.cli import main
 from bayesexpr.de_fit import DEFit
@@ -144,7 +145,9 @@ def test_words_and_order() -> None:
     assert made.level == "use with care"
     assert made.summary == "Use with care. Weakest point: odd"
     calm = Certificate("t", conclude([Finding(0, "fine")], sampler), {}, {})
-    assert calm.summary.startswith("Trustworthy. All checks")
+    assert calm.summary.startswith("Trustworthy: no check")
+    near = conclude([Measured(0, "far", 0.1), Measured(0, "near", 0.9)], sampler)
+    assert [f.text for f in near.findings] == ["near", "far", "No draw diverged."]
     assert calm.sensitivity is None
     assert calm.record is None
     with pytest.raises(InputError, match="has no pit"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def test_a_strong_prior_against_the_data_is_a_conflict() -> None:
     assert table["diagnosis"][0] == "potential prior-data conflict"
     # control: the same prior's centre, with the weight of 100 reads
     assert one_gene([200], [20_000]).check().tables["sensitivity"]["diagnosis"][0] == ""
+
+
+def test_draws_that_are_not_finite_predict_nothing(rates: Fit) -> None:
+    spoiled = rates.posterior.copy(deep=True)
+    name = str(next(iter(spoiled["posterior"].data_vars)))
+    spoiled["posterior"][name].values[0, :3, 0] = np.nan
+    made = dataclasses.replace(rates, posterior=spoiled).check()
+    assert not made.passed
+    assert "3 of" in made.weakest
+    assert "loo" not in made.tables
 
 
 def test_a_record_is_found_by_program_options_and_priors(tmp_path: Path) -> None:
