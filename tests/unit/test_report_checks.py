@@ -115,7 +115,7 @@ def test_the_report_of_a_program(fitted: Path) -> None:
     assert "as given for this run" in asked
     for name in fit.parameters.index:
         assert f"<bdi>{name}</bdi>" in sections["changed"].body
-    assert sections["sure"].body.count("<img") == 1
+    assert sections["sure"].body.count("<img") == len(fit.posterior["posterior"].data_vars)
     assert "bayesexpr check RUN" in sections["trust"].body
     with pytest.raises(InputError, match="no contrasts"):
         fit.sections(["dex,trt,untrt"])
