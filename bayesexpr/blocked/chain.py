@@ -12,17 +12,27 @@ from bayesexpr.distributions import Float
 GENE_LEAPS = 3
 """Steps of a gene's trajectory: of 0.6 to 1 posterior standard deviations each, a quarter of a circle or more."""
 
-HYPER_LEAPS = 3
+HYPER_LEAPS = 4
 """Steps of the hyperparameters' trajectory."""
 
-ACCEPTANCE = 0.8
-"""What both step sizes aim at: few dimensions want short steps less than many do, but rejections cost more here."""
+GENE_ACCEPTANCE = 0.8
+"""What the genes' step sizes aim at."""
+
+HYPER_ACCEPTANCE = 0.9
+"""What the hyperparameters' step size aims at: high, since their density given the genes is not bent alike everywhere,
+and since they move no further for longer steps: what holds them is the genes that they are given."""
 
 STEPS = (0.05, 1.0)
 """Bounds of a gene's step size in whitened units: below, a mode far narrower than the gene's whole spread."""
 
-JITTER = 0.2
-"""Step sizes vary by as much from one trajectory to the next, so that none closes a circle."""
+GENE_JITTER = (0.8, 1.2)
+"""Factors on the step size between which a trajectory's is drawn, so that none closes a circle."""
+
+HYPER_JITTER = (0.3, 1.1)
+"""The same for the hyperparameters; short steps enter where their density is bent more than on average."""
+
+LOOKS = 8
+"""Times in the warm-up at which the curvature is looked at; the mass matrix is the mean of the later looks."""
 
 DIFFERENCE = 1e-3
 """Step of the differences that give the curvature of the hyperparameters' conditional density."""
@@ -59,6 +69,7 @@ class Chain:
     log_step: Float = field(init=False)
     hyper_step: float = field(init=False, default=0.7)
     root: Float = field(init=False)
+    _seen: list[Float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.z = np.asfortranarray(self.z, dtype=np.float64)
@@ -69,12 +80,17 @@ class Chain:
         """Make one of `iterations` steps of the warm-up: the genes first, then curvature and step sizes in turn."""
         gain = 1.5 / (1 + iteration) ** 0.6
         accepted = self._move_genes()
-        self.log_step = np.clip(self.log_step + gain * (accepted - ACCEPTANCE), np.log(STEPS[0]), np.log(STEPS[1]))
-        if iteration in {iterations // 10, iterations // 3, 2 * iterations // 3}:
-            self.root = np.asarray(np.linalg.cholesky(self.curvature()))
-        if iteration >= iterations // 10:
+        self.log_step = np.clip(self.log_step + gain * (accepted - GENE_ACCEPTANCE), np.log(STEPS[0]), np.log(STEPS[1]))
+        look = max(1, iterations // LOOKS)
+        if iteration % look == look // 2:
+            self._seen.append(self.curvature())
+            later = self._seen[len(self._seen) // 2 :]
+            self.root = np.asarray(np.linalg.cholesky(np.mean(later, axis=0)))
+        if self._seen:
             acceptance, _, _ = self._move_hyper()
-            self.hyper_step = float(np.clip(self.hyper_step * np.exp(gain * (acceptance - ACCEPTANCE)), 0.02, 1.2))
+            self.hyper_step = float(
+                np.clip(self.hyper_step * np.exp(gain * (acceptance - HYPER_ACCEPTANCE)), 0.02, 1.2)
+            )
 
     def draw(self) -> tuple[float, float, bool]:
         """Make one iteration.
@@ -99,12 +115,12 @@ class Chain:
         return np.asarray((vectors * np.maximum(values, FLAT)) @ vectors.T)
 
     def _move_genes(self) -> Float:
-        step = np.exp(self.log_step) * self.rng.uniform(1 - JITTER, 1 + JITTER)
+        step = np.exp(self.log_step) * self.rng.uniform(*GENE_JITTER)
         return self.target.move_genes(self.zeta, self.z, step, GENE_LEAPS, self.rng)[0]
 
     def _move_hyper(self) -> tuple[float, float, bool]:
         """Make one trajectory of the hyperparameters, in coordinates in which their conditional curvature is 1."""
-        step = self.hyper_step * self.rng.uniform(1 - JITTER, 1 + JITTER)
+        step = self.hyper_step * self.rng.uniform(*HYPER_JITTER)
         begin, slope = self.target.log_density(self.zeta, self.z)
         momentum = self.rng.standard_normal(self.zeta.size)
         energy = 0.5 * momentum @ momentum - begin

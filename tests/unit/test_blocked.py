@@ -197,9 +197,10 @@ def test_progress_is_told_and_a_failure_stops_all(
         raise RuntimeError("planted")
 
     monkeypatch.setattr(Chain, "draw", broken)
+    before = threading.active_count()
     with pytest.raises(RuntimeError, match="planted"):
         sampling.sample(model, data, warm, library, settings, tmp_path)
-    assert threading.active_count() < 5
+    assert threading.active_count() <= before
 
 
 def test_an_interrupt_stops_the_chains(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
