@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,8 @@ from .store import write_atomically
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CHECK = "check.json"
-"""Name of a certificate in a RUN folder."""
+CHECK, CHECK_GENES = "check.json", "check_genes.csv"
+"""Names of a certificate in a RUN folder, and of its table of genes."""
 
 TABLES = {
     "samples": "predictive checks of each sample: observed value, predictive median and interval, p-value",
@@ -58,12 +58,17 @@ class Certificate:
         By the names of `TABLES`.
     numbers
         What is no table: sizes, thresholds, the matching calibration record.
+    by_gene
+        One row per fitted gene: ``elpd`` of its counts, each left out; the largest ``pareto_k``; the smallest ``tail``
+        probability of a count; calibrated predictive p-values ``p_zeros``, ``p_mean``, ``p_variance``, ``p_maximum``.
+        None for programs of the ladder.
     """
 
     title: str
     verdict: Verdict
     tables: Mapping[str, pd.DataFrame]
     numbers: Mapping[str, Any]
+    by_gene: pd.DataFrame | None = None
 
     @property
     def level(self) -> str:
@@ -166,10 +171,12 @@ class Certificate:
         return cls(plain["title"], Verdict.from_dict(plain["verdict"]), tables, dict(plain["numbers"]))
 
     def write(self, run: str | os.PathLike[str]) -> Path:
-        """Write ``check.json`` into a RUN folder, whole or not at all."""
+        """Write ``check.json``, and ``check_genes.csv``, into a RUN folder; each whole or not at all."""
         path = Path(run) / CHECK
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         try:
+            if self.by_gene is not None:
+                write_atomically(Path(run) / CHECK_GENES, self.by_gene.to_csv(index=False))
             write_atomically(path, text)
         except OSError as error:
             raise InputError(f"the check cannot be written into {str(run)!r}: {error.strerror}.") from None
@@ -203,9 +210,12 @@ def read_certificate(run: str | os.PathLike[str]) -> Certificate | None:
     InputError
         The file is damaged.
     """
-    path = Path(run) / CHECK
+    path, genes = Path(run) / CHECK, Path(run) / CHECK_GENES
     try:
-        return Certificate.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        made = Certificate.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        if not genes.is_file():
+            return made
+        return replace(made, by_gene=pd.read_csv(genes, dtype={"gene": str}, keep_default_na=False, na_values=[""]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

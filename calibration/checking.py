@@ -17,8 +17,8 @@ from .certificate import Certificate, conclude
 from .decisions import study_report
 from .fitted_study import FittedStudy, finite_genes, spread, take_draws, take_genes
 from .gene_integration import Hyper
-from .leave_one_out import leave_one_out
-from .predictive_checks import REPLICATES, Streamed, reference_p_values
+from .leave_one_out import LeftOut, leave_one_out
+from .predictive_checks import REPLICATES, PredictiveChecks, Streamed, reference_p_values
 
 if TYPE_CHECKING:
     from bayesexpr.de_fit import DEFit
@@ -104,7 +104,18 @@ def check_study(
             "record": record,
             "seed": seed,
         },
+        by_gene=_by_gene(fitted, left, checks),
     )
+
+
+def _by_gene(fitted: FittedStudy, left: LeftOut, checks: PredictiveChecks) -> pd.DataFrame:
+    columns = {
+        "gene": fitted.genes,
+        "elpd": left.elpd.sum(axis=0),
+        "pareto_k": left.pareto_k.max(axis=0),
+        "tail": left.tail.min(axis=0),
+    }
+    return pd.DataFrame(columns | {f"p_{name}": p for name, p in checks.gene_p_values.items()})
 
 
 def _first_contrast(fit: DEFit) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from bayesexpr.calibration.gene_integration import Hyper
+from bayesexpr.data.partitions import level_partitions
+from bayesexpr.distributions import sum_to_zero_basis
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 
@@ -23,7 +25,7 @@ HYPER = {
     "weight": np.array([0.75, 0.25]),
     "m": np.zeros(1),
 }
-GIVEN = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "m", "s", "tau", "weight", "log_f")
+GIVEN = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "tau", "weight", "log_f")
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,22 @@ def simulate(G: int, S: int, rng: np.random.Generator, donors: bool = False) -> 
     return known(model, model.complete(data), truth)
 
 
+def of_structure(G: int, seed: int, levels: int = 2, **options: str) -> Simulated:
+    """Simulate from the prior of a variant of the program: three samples of each level of the tested factor."""
+    rng = np.random.default_rng(seed)
+    model = NegativeBinomialDE(options=options)
+    basis = sum_to_zero_basis(levels)
+    given: dict[str, Any] = {"genes": G, "design": np.repeat(basis, 3, axis=0)}
+    if model.options["effects"] == "spike_slab":
+        given["component"] = level_partitions([f"l{k}" for k in range(levels)]).projectors
+    truth, data = model.simulate(given, rng)
+    return known(model, model.complete(data), truth)
+
+
 def known(model: NegativeBinomialDE, full: Any, truth: Mapping[str, Any], draws: int = 4) -> Simulated:
     """Put data and their true hyperparameters together: all draws of those are the truth."""
     at = model.layout(full)
-    centre = {name: np.asarray(truth[name], dtype=float) for name in GIVEN}
+    centre = {name: np.asarray(truth[name], dtype=float) for name in GIVEN if name in truth}
     many = {name: np.broadcast_to(value, (draws, *value.shape)).copy() for name, value in centre.items()}
-    return Simulated(Study(at, full, SLAB_NU), Hyper(many, centre), truth)
+    nu = None if model.options["effects"] == "normal" else SLAB_NU
+    return Simulated(Study(at, full, nu), Hyper(many, centre), truth)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from made_fit import make_fit
 
-from bayesexpr.calibration.certificate import CHECK, TABLES, Certificate, conclude, read_certificate
+from bayesexpr.calibration.certificate import CHECK, CHECK_GENES, TABLES, Certificate, conclude, read_certificate
 from bayesexpr.calibration.checking import check_study
+from bayesexpr.calibration.decisions import study_report
 from bayesexpr.calibration.fitted_study import FittedStudy
 from bayesexpr.calibration.measured import Measured
 from bayesexpr.calibration.prior_sensitivity import CONFLICT, of_study, prior_sensitivity
@@ -48,10 +49,13 @@ def test_a_sound_fit_gets_every_table_and_no_alarm(certificate: Certificate) -> 
 def test_it_is_written_read_and_drawn(certificate: Certificate, tmp_path: Path) -> None:
     assert read_certificate(tmp_path) is None
     path = certificate.write(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [CHECK]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [CHECK, CHECK_GENES]
     back = read_certificate(tmp_path)
     assert back is not None
     assert str(back) == str(certificate)
+    pd.testing.assert_frame_equal(back.by_gene, certificate.by_gene)
+    assert back.by_gene["gene"].tolist() == [f"g{k}" for k in range(60)]
+    assert back.by_gene["elpd"].sum() == pytest.approx(certificate.tables["loo"]["elpd"][0])
     for name, table in certificate.tables.items():
         assert list(back.tables[name].columns) == list(table.columns)
         assert len(back.tables[name]) == len(table)
@@ -137,6 +141,21 @@ def test_one_gene_is_plotted(sound: tuple[DEFit, pd.DataFrame]) -> None:
     assert fit.plot_dispersion().get_xscale() == "log"
     with pytest.raises(InputError, match="not in the study"):
         fit.plot_ppc("g1000")
+
+
+def test_decisions_need_intervals_of_ninety_per_cent_and_a_truth_of_every_gene(
+    sound: tuple[DEFit, pd.DataFrame],
+) -> None:
+    fit, truth = sound
+    with pytest.raises(InputError, match=r"ci=0\.9"):
+        study_report(fit.contrast("group,b,a"), truth)
+    effect = fit.contrast("group,b,a", ci=0.9)
+    with pytest.raises(InputError, match="g7"):
+        study_report(effect, truth[truth["gene"] != "g7"])
+    assert study_report(effect, truth).genes == 60
+    # negative control: the truth with its sign turned
+    turned = study_report(effect, truth.assign(true_log2fc=-truth["true_log2fc"]))
+    assert sum(row.wrong for row in turned.svalue) > sum(row.wrong for row in study_report(effect, truth).svalue)
 
 
 def test_words_and_order() -> None:
