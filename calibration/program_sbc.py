@@ -23,8 +23,13 @@ from .result import Campaign
 from .scenarios import ModelScenario, Scenario
 from .stan_backend import SETTINGS, StanBackend
 
-# One chain of 1000 draws is enough for the others.
-_SLOWLY_MIXING = {"hierarchical_expression": 3000, "variance_components": 3000}
+# Iterations of the warm-up and after it, where those of `SETTINGS` are too few for what mixes slowly, or more than is
+# needed of what is slow.
+_ITERATIONS = {
+    "hierarchical_expression": (500, 3000),
+    "variance_components": (500, 3000),
+    "zero_inflated_negative_binomial": (300, 600),
+}
 METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact", "blocked")
 
 
@@ -122,8 +127,8 @@ def plan(
     if method == "exact":
         return what, ExactBackend(chosen)
     if settings is None:
-        draws = _SLOWLY_MIXING.get(chosen.NAME, SETTINGS.draws)
-        settings = replace(SETTINGS, draws=draws, adapt_delta=chosen.ADAPT_DELTA)
+        warmup, draws = _ITERATIONS.get(chosen.NAME, (SETTINGS.warmup, SETTINGS.draws))
+        settings = replace(SETTINGS, warmup=warmup, draws=draws, adapt_delta=chosen.ADAPT_DELTA)
     return what, StanBackend(chosen, settings, method)
 
 

@@ -21,8 +21,6 @@ from bayesexpr.names import SAMPLE
 AVOGADRO_ATTOMOLE = 602_214.076
 """Molecules in an attomole, the unit of the concentrations of the ERCC mixes."""
 
-_EXTRA = 0.02  # variance of log counts beyond Poisson, for the scales of the coordinates only
-
 
 @dataclass(frozen=True)
 class SpikeIn(Model):
@@ -103,7 +101,7 @@ class SpikeIn(Model):
         }
 
     def stan_data(self, data: Mapping[str, Any], *, prior_only: bool = False) -> dict[str, Any]:
-        """Return the program's data block, with affine maps to about where the counts put things."""
+        """Return the program's data block, with coordinates in units of about what the counts know."""
         full = self.complete(data)
         for name in ("change", "capture_spread"):
             if self.prior(name).mean != 0:
@@ -112,7 +110,7 @@ class SpikeIn(Model):
         known, wanted = count[:, standard], count[:, ~standard]
         exposure = full["molecules"][:, standard] * np.exp(log_length[standard])
         capture = np.log((known.sum(axis=1) + 0.5) / exposure.sum(axis=1))
-        shift = capture - capture[0]
+        shift, noise = capture - capture[0], 1 / (known.sum(axis=1) + 0.5)
         seen = (exposure * np.exp(shift)[:, None]).sum(axis=0)
         log_yield = np.log((known.sum(axis=0) + 0.5) / seen)
         affinity_sd = self.prior("affinity_sd")
@@ -130,10 +128,11 @@ class SpikeIn(Model):
             "target_log_length": log_length[~standard],
             "level_center": float(np.median(log_yield)),
             "shift_center": shift[1:],
+            "shift_variance": noise[1:] + noise[0],
             "yield_center": log_yield,
-            "yield_scale": np.sqrt(1 / (known.sum(axis=0) + 0.5) + _EXTRA / len(count)),
-            "seen_center": np.log(wanted + 0.5) - shift[:, None] - log_length[~standard],
-            "seen_scale": np.sqrt(1 / (wanted + 0.5) + _EXTRA),
+            "yield_variance": 1 / (known.sum(axis=0) + 0.5),
+            "seen_center": np.log(wanted + 0.5) - log_length[~standard],
+            "seen_variance": 1 / (wanted + 0.5),
             "log_capture_mean": capture_prior.mean,
             "log_capture_sd": capture_prior.sd,
             "capture_spread": self.prior("capture_spread").sd,

@@ -14,9 +14,20 @@
    log_length[f]    log of the effective length over its geometric mean; zero where counts do not depend on length
 
    Sampled are what the counts know well: how samples differ from the first (shift), the yield of a standard,
-   log_capture[1] + affinity, and for a target log_seen = log_capture[1] + affinity + log molecules. These are shifts, with
-   Jacobian 1. centers and scales are affine maps given as data, which leave the posterior as it is.
+   log_capture[1] + affinity, and for a target log_seen = log_capture + affinity + log molecules. These are shifts, with
+   Jacobian 1. Each is sampled in units of its own: from where prior and counts together put it, in multiples of
+   what they leave open. Else affinity_sd would narrow at once all standards that are hardly seen, and dispersion all that
+   are well seen: funnels. The centers and variances of the counts are data; the posterior is the same for any.
    Natural logarithms. References: Jiang et al. (2011) Genome Res 21:1543; Munro et al. (2014) Nat Commun 5:5125. */
+functions {
+  // where a prior and counts, which say center with a variance, put a coordinate; and the sd that they leave
+  row_vector middle(real mean, real sd, row_vector center, row_vector variance) {
+    return (mean * inv_square(sd) + center ./ variance) ./ (inv_square(sd) + inv(variance));
+  }
+  row_vector width(real sd, row_vector variance) {
+    return inv_sqrt(inv_square(sd) + inv(variance));
+  }
+}
 data {
   int<lower=1> S; // samples or cells
   int<lower=1> G; // standards
@@ -26,13 +37,14 @@ data {
   matrix[S, G] log_molecules; // log number of molecules of the standards
   row_vector[G] standard_log_length;
   row_vector[H] target_log_length;
-  // affine maps of the coordinates
+  // units of the coordinates
   real level_center;
-  vector[S - 1] shift_center;
+  row_vector[S - 1] shift_center;
+  row_vector<lower=0>[S - 1] shift_variance;
   row_vector[G] yield_center;
-  row_vector<lower=0>[G] yield_scale;
+  row_vector<lower=0>[G] yield_variance;
   matrix[S, H] seen_center;
-  matrix<lower=0>[S, H] seen_scale;
+  matrix<lower=0>[S, H] seen_variance;
   // priors: numbers are data
   real log_capture_mean;
   real<lower=0> log_capture_sd;
@@ -46,16 +58,20 @@ data {
 }
 parameters {
   real<offset=level_center> level; // log capture of the first sample
-  vector<offset=shift_center, multiplier=0.1>[S - 1] shift; // of the others against it
   real<lower=0> affinity_sd;
-  row_vector<offset=yield_center, multiplier=yield_scale>[G] log_yield; // of the standards, in the first sample
   row_vector<multiplier=affinity_sd>[H] target_affinity;
-  matrix<offset=seen_center, multiplier=seen_scale>[S, H] log_seen;
+  // capture of the other samples against the first
+  row_vector<offset=middle(0, sqrt2() * capture_spread, shift_center, shift_variance),
+             multiplier=width(sqrt2() * capture_spread, shift_variance)>[S - 1] shift;
+  // yields of the standards in the first sample, and what targets show
+  row_vector<offset=middle(level, affinity_sd, yield_center, yield_variance),
+             multiplier=width(affinity_sd, yield_variance)>[G] log_yield;
+  matrix<offset=seen_center, multiplier=sqrt(seen_variance)>[S, H] log_seen;
 }
 transformed parameters {
-  vector[S] log_capture = append_row(level, level + shift);
+  vector[S] log_capture = append_row(level, level + shift');
   row_vector[G] standard_affinity = log_yield - level;
-  matrix[S, H] log_target_molecules = log_seen - rep_matrix(level + target_affinity, S);
+  matrix[S, H] log_target_molecules = log_seen - rep_matrix(target_affinity, S) - rep_matrix(log_capture, H);
 }
 model {
   real mean_capture = mean(log_capture);
@@ -68,10 +84,10 @@ model {
   mean_over_samples ~ normal(log_molecules_mean, hypot(log_molecules_sd, change_sd / sqrt(S)));
   to_vector(log_target_molecules - rep_matrix(mean_over_samples, S)) ~ normal(0, change_sd);
   if (!prior_only) {
-    vector[S] from_first = append_row(0, shift);
+    vector[S] from_first = append_row(0, shift');
     for (s in 1 : S) {
       row_vector[G] standard_log_mu = from_first[s] + log_yield + log_molecules[s] + standard_log_length;
-      row_vector[H] target_log_mu = from_first[s] + log_seen[s] + target_log_length;
+      row_vector[H] target_log_mu = log_seen[s] + target_log_length;
       standard_count[s] ~ poisson_log(standard_log_mu);
       target_count[s] ~ poisson_log(target_log_mu);
     }

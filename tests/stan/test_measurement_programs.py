@@ -245,23 +245,34 @@ def langmuir_at(model: Model, stan: dict[str, Any], row: np.ndarray) -> tuple[di
     return p, float(jacobian + parts[-3][0] + parts[-2][0])
 
 
+def _between(mean: float, variance: float, center: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of the product of two normal densities."""
+    precision = 1 / variance + 1 / noise
+    return (mean / variance + center / noise) / precision, 1 / np.sqrt(precision)
+
+
 def spike_in_at(model: Model, stan: dict[str, Any], row: np.ndarray) -> tuple[dict[str, Any], float]:
     S, G, H = stan["S"], stan["G"], stan["H"]
     noisy = model.options["noise"] == "negative_binomial"
-    parts = cut(row, 1, S - 1, 1, G, H, S * H, *([1] if noisy else []))
-    level, sd = stan["level_center"] + parts[0][0], np.exp(parts[2][0])
+    *parts, shift, standard, seen = cut(row, 1, 1, H, *([1] if noisy else []), S - 1, G, S * H)
+    level, sd = stan["level_center"] + parts[0][0], np.exp(parts[1][0])
+    dispersion = np.exp(parts[3][0]) if noisy else 0.0
+    spread = 2 * stan["capture_spread"] ** 2
+    middle, moved = _between(0.0, spread, stan["shift_center"], stan["shift_variance"] + 2 * dispersion / G)
+    expected, known = _between(level, sd**2, stan["yield_center"], stan["yield_variance"] + dispersion / S)
+    units = {"shift": moved, "yield": known, "seen": np.sqrt(stan["seen_variance"] + dispersion)}
     draws = {
-        "log_capture": level + np.concatenate([[0.0], stan["shift_center"] + 0.1 * parts[1]]),
+        "log_capture": level + np.concatenate([[0.0], middle + moved * shift]),
         "affinity_sd": sd,
-        "standard_affinity": stan["yield_center"] + stan["yield_scale"] * parts[3] - level,
-        "target_affinity": sd * parts[4],
+        "standard_affinity": expected + known * standard - level,
+        "target_affinity": sd * parts[2],
     }
-    seen = stan["seen_center"] + stan["seen_scale"] * parts[5].reshape(H, S).T
-    draws["log_target_molecules"] = seen - level - draws["target_affinity"]
-    jacobian = parts[2][0] * (1 + H)
+    all_seen = stan["seen_center"] + units["seen"] * seen.reshape(H, S).T
+    draws["log_target_molecules"] = all_seen - draws["log_capture"][:, None] - draws["target_affinity"]
+    jacobian = parts[1][0] * (1 + H) + sum(np.log(unit).sum() for unit in units.values())
     if noisy:
-        draws["dispersion"] = np.exp(parts[6][0])
-        jacobian += parts[6][0]
+        draws["dispersion"] = dispersion
+        jacobian += parts[3][0]
     return draws, float(jacobian)
 
 
