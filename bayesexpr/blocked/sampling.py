@@ -79,7 +79,9 @@ def sample(
                         progress(number + 1, count, total, count <= settings.warmup)
         finally:
             stop.set()
-        return tuple(future.result() for future in futures)
+    # a chain that stopped because of another one's failure tells nothing: the failure itself is raised
+    futures.sort(key=lambda future: isinstance(future.exception(), _StoppedError))
+    return tuple(future.result() for future in futures)
 
 
 class _StoppedError(Exception):
