@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from bayesexpr import calibration
+from bayesexpr.distributions import nb2_rng
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 
@@ -56,3 +58,13 @@ def test_every_program_with_a_scenario(name: str) -> None:
 def test_at_least_one() -> None:
     with pytest.raises(InputError, match="at least one"):
         calibration.prior_predictive("beta_binomial", simulations=0)
+
+
+def test_counts_above_what_stan_can_draw_are_drawn_and_impossible_ones_refused() -> None:
+    """Stan's own generator stops at a rate of 2^30; a replicate that is silently missing would spoil every check."""
+    rng = np.random.default_rng(1)
+    drawn = nb2_rng(np.full(1000, 2.0**31), 1e4, rng)
+    assert drawn.mean() == pytest.approx(2**31, rel=0.002)  # its standard error is 3e-4 of the mean
+    for mean in (1e20, np.nan):
+        with pytest.raises(ValueError, match="lam"):
+            nb2_rng(mean, 1e4, rng)
