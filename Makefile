@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo-run
 STUDY := $(DEMO)/simulated_donors
 
-.PHONY: demo test test-fast test-all lint bundled figures bench evidence clean
+.PHONY: demo test test-fast test-all lint bundled figures bench evidence docs clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("bayesexpr needs Python 3.11 or newer; PYTHON=python3.12 make ... chooses another" if sys.version_info < (3, 11) else 0)'
@@ -49,8 +49,17 @@ evidence: $(VENV)/.installed
 	$(EVIDENCE).published_checks --workers 2 --work $(DEMO)/evidence
 	$(EVIDENCE).tables
 
+# The documentation, in docs/_build/html; a warning is an error.
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -b html -W --keep-going -q docs docs/_build/html
+	@echo $(CURDIR)/docs/_build/html/index.html
+
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) docs/_build docs/models build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # Figures of the README, from the demo; what the main job takes and finds, on the bundled study and on airway.
 figures: demo

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesexpr.effect import Effect, exceedance_curve
+from bayesexpr.effect import Effect, exceedance_of
 from bayesexpr.posterior.verdict import Limits, rhat_limit_curve
 from bayesexpr.report import ContrastContent, ReportContent, top_genes
 
@@ -66,10 +66,6 @@ def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> Contras
     chosen = effect.calls()
     table = effect.table
     first = top_genes(table, chosen.called, CURVE_GENES)
-    fitted = np.flatnonzero(fit.genes["fitted"].to_numpy())
-    places = np.searchsorted(fitted, first.index.to_numpy())
-    largest = float(first["log2FoldChange"].abs().fillna(0.0).max()) if len(first) else 0.0
-    thresholds = np.linspace(0, max(2.0, 1.5 * largest), 60)
     return ContrastContent(
         name=effect.name,
         question=effect.contrast.label,
@@ -80,7 +76,7 @@ def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> Contras
         lfc_threshold=effect.lfc_threshold,
         rope=effect.rope,
         warning=chosen.warning,
-        curve=(thresholds, exceedance_curve(fit, effect.contrast, places, thresholds), list(first["gene"])),
+        curve=exceedance_of(fit, effect, first),
         truth=truth,
         variance=fit.variance_split(effect),
     )

@@ -16,9 +16,8 @@ import numpy as np
 
 from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design, build_design
-from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.sample_table import samples_from_record, samples_record
-from bayesexpr.effect import Effect, check_thresholds, compute_effect
+from bayesexpr.effect import Effect, check_thresholds, compute_effect, exceedance_of, variance_of
 from bayesexpr.errors import InputError
 from bayesexpr.posterior.store import POSTERIOR, open_tree
 from bayesexpr.posterior.verdict import Verdict
@@ -150,26 +149,7 @@ class DEFit:
         One row per gene, missing where it was not fitted; the formulas are in
         :mod:`bayesexpr.posterior.variance_split`.
         """
-        import pandas as pd
-
-        from bayesexpr.posterior.variance_split import PARTS, fitted_means, split_variance
-
-        keep = self.genes["fitted"].to_numpy()
-        factors = self.size_factors
-        if self.data.lengths is not None:
-            factors = factors[:, None] * np.exp(log_offset(self.data.lengths)[:, keep])
-        draws = self.posterior["posterior"]["log_f"].to_numpy()
-        matrix = np.column_stack([np.ones(len(self.data.samples)), self.design.matrix])  # every gene has its level
-        parts = split_variance(
-            fitted_means(self.data.counts[:, keep], factors, matrix),
-            self.genes["dispersion"].to_numpy()[keep],
-            matrix,
-            np.append(0.0, effect.contrast.weights),
-            draws.reshape(-1, draws.shape[-1]),
-        )
-        table = pd.DataFrame(np.nan, index=range(len(keep)), columns=list(PARTS))
-        table.loc[keep, list(PARTS)] = np.column_stack([parts[name] for name in PARTS])
-        return table.assign(gene=list(self.data.genes)).set_index("gene")
+        return variance_of(self, effect)
 
     def check(
         self, *, seed: int = 1, truth: pd.DataFrame | None = None, progress: Progress | None = None
@@ -208,6 +188,30 @@ class DEFit:
 
         counts, replicated = replicates_of_gene(self, gene, np.random.default_rng(seed))
         return check_plots.plot_ppc(counts, replicated, self.data.samples, title=gene, ax=ax)
+
+    def plot_exceedance(self, effect: Effect, genes: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+        """Plot P(|log2 fold change| > t) against t, of `genes` or of the six called ones with the largest effects.
+
+        Raises
+        ------
+        InputError
+            There is no such gene, or it was not fitted.
+        """
+        from bayesexpr import plots
+        from bayesexpr.report import top_genes
+
+        table = effect.table
+        rows = top_genes(table, effect.calls().called, 6) if genes is None else table[table["gene"].isin(genes)]
+        absent = set(genes or ()) - set(rows["gene"][rows["lfsr"].notna()])
+        if absent:
+            raise InputError(f"a gene that was fitted is needed; {min(absent)!r} is not one.")
+        return plots.plot_prob_curve(*exceedance_of(self, effect, rows), ax=ax)
+
+    def plot_variance(self, effect: Effect, ax: Axes | None = None) -> Axes:
+        """Plot against the mean count what makes log fold changes unsure; see :meth:`variance_split`."""
+        from bayesexpr import plots
+
+        return plots.plot_variance_split(self.genes["baseMean"], self.variance_split(effect), ax=ax)
 
     def plot_dispersion(self, ax: Axes | None = None) -> Axes:
         """Plot dispersion against mean count of every gene, with the learned trend."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesexpr.data.design import Contrast, Design
+from bayesexpr.data.lengths import log_offset
 from bayesexpr.errors import InputError
 from bayesexpr.names import from_log2
 from bayesexpr.posterior.de_draws import contrast_values
 from bayesexpr.posterior.decisions import Calls, calls
 from bayesexpr.posterior.effects import ROPE, Effects, effect_table, exceedance, summarise_chunks
 from bayesexpr.posterior.store import POSTERIOR, read_blocks, read_genes
+from bayesexpr.posterior.variance_split import PARTS, fitted_means, split_variance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +71,13 @@ class Effect:
         from bayesexpr import plots
 
         return plots.plot_volcano(self.table, ax=ax, **options)
+
+    def plot_intervals(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Plot the intervals of the called genes, in the order of their estimates."""
+        from bayesexpr import plots
+
+        called = self.table[self.calls().called]
+        return plots.plot_intervals(called, interval=self.ci, threshold=self.lfc_threshold, ax=ax, **options)
 
 
 def check_thresholds(lfc_threshold: float, rope: float | None, ci: float) -> None:
@@ -152,6 +161,36 @@ def exceedance_curve(fit: DEFit, contrast: Contrast, genes: Any, thresholds: Any
     block = read_genes(fit.folder / POSTERIOR, genes)
     values = contrast_values(block, projectors, tested, other)
     return exceedance(values, _flat(block.probability), from_log2(np.asarray(thresholds, dtype=float)))
+
+
+def exceedance_of(fit: DEFit, effect: Effect, rows: pd.DataFrame) -> tuple[Any, Any, list[str]]:
+    """Return thresholds (log2), P(|log2 fold change| > threshold) [threshold, gene] and genes, of rows of a table."""
+    places = np.searchsorted(np.flatnonzero(fit.genes["fitted"].to_numpy()), rows.index.to_numpy())
+    largest = float(rows["log2FoldChange"].abs().fillna(0.0).max()) if len(rows) else 0.0
+    thresholds = np.linspace(0, max(2.0, 1.5 * largest), 60)
+    return thresholds, exceedance_curve(fit, effect.contrast, places, thresholds), list(rows["gene"])
+
+
+def variance_of(fit: DEFit, effect: Effect) -> pd.DataFrame:
+    """Split the variance of every gene's log2 fold change; see :meth:`bayesexpr.DEFit.variance_split`."""
+    import pandas as pd
+
+    keep = fit.genes["fitted"].to_numpy()
+    factors = fit.size_factors
+    if fit.data.lengths is not None:
+        factors = factors[:, None] * np.exp(log_offset(fit.data.lengths)[:, keep])
+    draws = fit.posterior["posterior"]["log_f"].to_numpy()
+    matrix = np.column_stack([np.ones(len(fit.data.samples)), fit.design.matrix])  # every gene has its level
+    parts = split_variance(
+        fitted_means(fit.data.counts[:, keep], factors, matrix),
+        fit.genes["dispersion"].to_numpy()[keep],
+        matrix,
+        np.append(0.0, effect.contrast.weights),
+        draws.reshape(-1, draws.shape[-1]),
+    )
+    table = pd.DataFrame(np.nan, index=pd.Index(fit.data.genes, name="gene"), columns=list(PARTS))
+    table.loc[keep, list(PARTS)] = np.column_stack([parts[name] for name in PARTS])
+    return table
 
 
 def _flat(values: Any) -> Any:

@@ -46,7 +46,8 @@ def saved_run(folder: Path, scratch: Path, contrasts: tuple[str, ...] = CONTRAST
         "hyperparameters": {"mu_alpha": summary},
         "outlying_counts": [],
     }
-    saved = dataclasses.replace(fit, record=record, diagnostics=diagnostics).save(folder)
+    genes = fit.genes.assign(baseMean=fit.genes["baseMean"] + fit.genes["fitted"])
+    saved = dataclasses.replace(fit, record=record, diagnostics=diagnostics, genes=genes).save(folder)
     truth = pd.DataFrame(
         {"gene": list(GENES), "true_log2fc": [0.0, 1.0] * (len(GENES) // 2) + [0.0] * (len(GENES) % 2)}
     )

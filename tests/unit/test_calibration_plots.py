@@ -38,6 +38,21 @@ def test_the_ecdf_leaves_its_band_where_the_test_alarms() -> None:
     assert "p = " in calm.get_title()
 
 
+def test_an_alarm_is_a_colour_of_its_own() -> None:
+    colors = {plot_ecdf(RANKS, L=99, alarm=alarm).lines[0].get_color() for alarm in (True, False)}
+    assert len(colors) == 2
+    assert plot_ecdf(RANKS // 2, L=99, alarm=False).lines[0].get_color() in colors
+
+
+def test_a_campaign_draws_all_its_quantities_side_by_side() -> None:
+    found = run_campaign(fake.SCENARIO, FunctionBackend(fake.prior_only), simulations=30, replicate=False)
+    axes = found.plot_ecdfs()
+    assert [ax.get_title() for ax in axes] == list(found.ordered)
+    assert set(found.ordered) == set(found.table.names)
+    own = plt.subplots(1, 1)[1]
+    assert found.plot_ecdfs(["mu"], axes=[own])[0] is own
+
+
 def test_a_histogram_has_bins_of_equal_width() -> None:
     """20 bins of 5 for L = 99; L = 96 has 97 ranks, a prime: one bin rather than uneven ones."""
     assert len(plot_ranks(RANKS, L=99).patches) == 20 + 1  # the band is a patch, too

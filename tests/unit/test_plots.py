@@ -15,10 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesexpr import plots
+from bayesexpr.effect_plots import LFSR_COLORS, LFSR_LIMITS
 
 RESULTS, TRUTH = table(600, hostile=True)
 COUNTS, SAMPLES, CONDITION = counts(RESULTS, TRUTH)
 RNG = np.random.default_rng(0)
+SPLIT = pd.DataFrame(
+    {"biology": RESULTS["dispersion"], "sampling": 1 / (1 + RESULTS["baseMean"]), "normalisation": 1e-4}
+)
+PARAMETERS = pd.DataFrame({"mean": [0.1, 0.2], "q5": [0.0, 0.1], "q95": [0.3, 0.4]}, index=["theta[0]", HOSTILE[0]])
 
 FIGURES: dict[str, tuple[Callable[[Axes], Axes], str, str]] = {
     "ma": (lambda ax: plots.plot_ma(RESULTS, ax=ax), "normalised counts", "log2 fold change"),
@@ -40,6 +45,21 @@ FIGURES: dict[str, tuple[Callable[[Axes], Axes], str, str]] = {
         "",
     ),
     "pca": (lambda ax: plots.plot_pca(np.log2(COUNTS + 1), list(HOSTILE[:8]), CONDITION, ax=ax), "% of variance", "%"),
+    "intervals": (
+        lambda ax: plots.plot_intervals(RESULTS, threshold=1, ax=ax),
+        "gene",
+        "log2 fold change (95 % interval)",
+    ),
+    "variance": (
+        lambda ax: plots.plot_variance_split(RESULTS["baseMean"], SPLIT, ax=ax),
+        "normalised counts",
+        "share of the variance",
+    ),
+    "parameters": (
+        lambda ax: plots.plot_parameters(PARAMETERS, name="theta", ax=ax),
+        "theta (posterior mean, 90 %",
+        "",
+    ),
     "curve": (
         lambda ax: plots.plot_prob_curve([0, 1, 2], RNG.random((3, 12)), list(HOSTILE), ax=ax),
         "log2 fold change",
@@ -99,6 +119,29 @@ def test_called_genes_are_counted_in_the_legend() -> None:
     words = [text.get_text() for text in ax.get_legend().get_texts()]
     assert f"up, q < 0.05 ({(called & (RESULTS['log2FoldChange'] > 0)).sum()})" in words
     assert ax.get_ylabel() == "-log10 lfsr"
+
+
+def test_genes_are_coloured_by_how_sure_their_sign_is() -> None:
+    """Every answered gene is drawn once, in the colour of its lfsr, darker where surer; called ones as triangles."""
+    for function in (plots.plot_ma, plots.plot_volcano):
+        ax = function(RESULTS)
+        drawn = {}
+        for cloud in ax.collections:
+            color = mpl.colors.to_hex(cloud.get_facecolor()[0]) if len(cloud.get_offsets()) else ""
+            drawn[color] = drawn.get(color, 0) + len(cloud.get_offsets())
+        lfsr = RESULTS.loc[RESULTS["lfsr"].notna() & (RESULTS["baseMean"] > 0), "lfsr"]
+        wanted = np.bincount(np.digitize(lfsr, LFSR_LIMITS), minlength=len(LFSR_COLORS))
+        assert [drawn.get(color.lower(), 0) for color in LFSR_COLORS] == wanted.tolist()
+    lightness = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in map(mpl.colors.to_rgb, LFSR_COLORS)]
+    assert lightness[:4] == sorted(lightness[:4])
+
+
+def test_shares_of_variance_add_up_and_need_a_variance() -> None:
+    ax = plots.plot_variance_split(RESULTS["baseMean"], SPLIT)
+    tops = [path.vertices[:, 1].max() for c in ax.collections for path in c.get_paths()]
+    assert max(tops) == pytest.approx(1.0)
+    draw(plots.plot_variance_split(RESULTS["baseMean"], SPLIT * np.nan).figure)  # type: ignore[arg-type]
+    draw(plots.plot_intervals(RESULTS.iloc[:0]).figure)  # type: ignore[arg-type]
 
 
 def test_large_clouds_are_rasterised_and_small_ones_are_not() -> None:
