@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +16,14 @@ from bayesexpr.data.design import Design
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.names import GENE, SAMPLE
 from bayesexpr.posterior import store
-from bayesexpr.posterior.de_draws import ChainArrays, GeneBlock, average_effect, gene_blocks, linear_predictor
+from bayesexpr.posterior.de_draws import (
+    ChainArrays,
+    GeneBlock,
+    average_effect,
+    gene_block,
+    gene_slices,
+    linear_predictor,
+)
 from bayesexpr.posterior.diagnostics import Convergence, convergence, count_divergences, count_saturated, ebfmi
 from bayesexpr.posterior.predictive import holm, tail_probability
 from bayesexpr.posterior.verdict import Verdict, gene_status, judge
@@ -28,8 +38,12 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 
 SAMPLER_LABELS = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
+SCREEN_DRAWS, SCREEN = 10, 0.003
+"""Draws from which every gene's tails are first computed, and the probability below which a gene gets more: an outlying
+count, among thousands, has one below 1e-5."""
+
 TAIL_DRAWS = 200
-"""Draws from which the predictive tail of every count is computed: enough for a mixture's tail, a tenth of the cost."""
+"""Draws from which the predictive tails of those genes are computed: enough for a mixture's tail."""
 
 OUTLYING = 0.05
 """Holm-adjusted tail probability, over all counts of the study, below which a count is called outlying."""
@@ -73,14 +87,21 @@ def digest(
     store.create(path, hyper, kept, coords(full, data, plan, stats.shape), full["count"], constant(full))
 
     found = {name: np.empty(full["G"]) for name in ("dispersion", "rhat", "ess_bulk", "ess_tail")}
-    tails = np.empty(full["count"].shape)
-    for block in gene_blocks(arrays, whitening, at, full):
-        store.write_block(path, block)
-        worst = _convergence(block, at, full, sampler.cores)
-        for name, values in vars(worst).items():
-            found[name][block.genes] = values
-        found["dispersion"][block.genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
-        tails[:, block.genes] = predictive_tails(block, hyper, full)
+    tails, writing = np.empty(full["count"].shape), Lock()
+
+    def work(genes: slice) -> None:
+        block = gene_block(arrays, whitening, at, full, theta, hyper, genes)
+        for values in arrays.z:
+            release(values)
+        with writing:
+            store.write_block(path, block)
+        for name, values in vars(_convergence(block, at, full)).items():
+            found[name][genes] = values
+        found["dispersion"][genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
+        tails[:, genes] = predictive_tails(block, hyper, full)
+
+    with ThreadPoolExecutor(max_workers=sampler.cores) as pool:
+        list(pool.map(work, gene_slices(full["G"])))
     outlying = holm(tails) < OUTLYING
     genes = _gene_table(data, found, outlying, np.exp(hyper["log_f"]).mean(axis=(0, 1)), stats.shape)
 
@@ -122,28 +143,42 @@ def extreme(function: Callable[..., Any], values: Float) -> float:
     return float(function(known)) if known.size else float("nan")
 
 
-def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any], threads: int) -> Convergence:
+def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any]) -> Convergence:
     """Worst over each gene's intercept, dispersion (where it has its own) and tested effect."""
     parts: list[NDArray[Any]] = [block.alpha[..., None], average_effect(block, full["component"])]
     if at.trend:
         parts.append(block.log_phi[..., None])
     watched: NDArray[Any] = np.concatenate(parts, axis=-1)
-    each = convergence(watched.reshape(*watched.shape[:2], -1), threads=threads)
+    each = convergence(watched.reshape(*watched.shape[:2], -1))
     rhat, bulk, tail = (values.reshape(watched.shape[2:]) for values in vars(each).values())
     return Convergence(rhat.max(axis=1), bulk.min(axis=1), tail.min(axis=1))
 
 
 def predictive_tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:
-    """Predictive tail probability [sample, gene] of every count, each predicted from the others of its gene."""
+    """Predictive tail probability [sample, gene] of every count, each predicted from the others of its gene.
+
+    All genes from few draws, and those that have a small probability from more.
+    """
+    cut = {name: full[name][:, block.genes] for name in ("count", "log_length")}
+    here = {**{name: full[name] for name in ("nuisance_design", "component_design")}, **cut}
+    tails = _tails(replace(block, genes=slice(None)), hyper["log_f"], here, SCREEN_DRAWS)
+    doubtful = np.flatnonzero(tails.min(axis=0) < SCREEN)
+    if doubtful.size:
+        some = {**here, **{name: values[:, doubtful] for name, values in cut.items()}}
+        tails[:, doubtful] = _tails(block.of(doubtful), hyper["log_f"], some, TAIL_DRAWS)
+    return tails
+
+
+def _tails(block: GeneBlock, factors: Float, full: Mapping[str, Any], number: int) -> Float:
+    """Tail probabilities [sample, gene] from about `number` draws, `full` being of these genes alone."""
     chains, draws = block.alpha.shape[:2]
-    every = max(1, chains * draws // TAIL_DRAWS)
+    every = max(1, chains * draws // number)
     thin = block.thin(every)
-    log_f = hyper["log_f"][:, ::every]
-    eta = linear_predictor(thin, log_f, full)
+    eta = linear_predictor(thin, factors[:, ::every], full)
     mu = np.exp(eta.reshape(-1, *eta.shape[2:]))
     phi = np.exp(thin.log_phi.astype(float)).reshape(-1, thin.log_phi.shape[2])
     probability = thin.probability.astype(float).reshape(-1, *thin.probability.shape[2:])
-    return tail_probability(full["count"][:, block.genes], mu, phi, probability)
+    return tail_probability(full["count"], mu, phi, probability)
 
 
 def outlying_cells(outlying: NDArray[np.bool_], tails: Float, full: Mapping[str, Any], data: CountData) -> list[Any]:

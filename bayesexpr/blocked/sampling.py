@@ -16,10 +16,14 @@ from bayesexpr.blocked.target import Target
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.posterior.de_draws import release
 from bayesexpr.stan.output import ChainDraws
 from bayesexpr.stan.settings import SamplerSettings
 
 POLL_SECONDS = 0.2
+
+DRAWS_IN_MEMORY = 50
+"""Draws of a chain after which the memory of its mapped file goes back to the system."""
 
 
 def sample(
@@ -105,6 +109,8 @@ def _run(chain: Chain, settings: SamplerSettings, path: Path, tick: Callable[[],
             tick()
         kept[draw, :H] = chain.zeta
         kept[draw, H:] = chain.z.ravel(order="F")
+        if draw % DRAWS_IN_MEMORY == 0:
+            release(kept)
         leaps = settings.thin * (GENE_LEAPS + HYPER_LEAPS)
         stats[draw] = density, accepted, chain.hyper_step, 0, leaps, diverged, np.nan
     names = [f"zeta.{h + 1}" for h in range(H)] + [f"z.{g + 1}.{p + 1}" for p in range(P) for g in range(G)]

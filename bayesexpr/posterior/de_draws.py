@@ -6,7 +6,8 @@ conditional probability of every component of its tested effect, which the progr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from bayesexpr.models.de_layout import Layout, Whitening
 
 Single = NDArray[np.float32]
 
-GENES_PER_BLOCK = 512
+GENES_PER_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,21 @@ class GeneBlock:
 
     def thin(self, every: int) -> GeneBlock:
         """Keep every so many draws of each chain."""
-        names = ("alpha", "log_phi", "beta", "gamma", "probability")
-        return GeneBlock(self.genes, *(getattr(self, name)[:, ::every] for name in names))
+        return GeneBlock(self.genes, *(values[:, ::every] for values in self._draws()))
+
+    def of(self, genes: NDArray[np.int64]) -> GeneBlock:
+        """Keep some of these genes, by their places in this block; they are numbered anew."""
+        return GeneBlock(slice(0, len(genes)), *(values[:, :, genes] for values in self._draws()))
+
+    def _draws(self) -> tuple[Single, ...]:
+        return self.alpha, self.log_phi, self.beta, self.gamma, self.probability
+
+
+def release(values: NDArray[Any]) -> None:
+    """Let the system take back the memory of an array that is mapped to a file; the file and the array stay."""
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -87,25 +101,34 @@ class ChainArrays:
         return out
 
 
-def gene_blocks(
-    chains: ChainArrays, whitening: Whitening, at: Layout, full: Mapping[str, Any], size: int = GENES_PER_BLOCK
-) -> Iterator[GeneBlock]:
-    """Go through all genes, `size` at a time.
+def gene_slices(genes: int, size: int = GENES_PER_BLOCK) -> list[slice]:
+    """Cut so many genes into blocks."""
+    return [slice(start, min(start + size, genes)) for start in range(0, genes, size)]
+
+
+def gene_block(
+    chains: ChainArrays,
+    whitening: Whitening,
+    at: Layout,
+    full: Mapping[str, Any],
+    theta: Float,
+    hyper: Mapping[str, Float],
+    genes: slice,
+) -> GeneBlock:
+    """Turn what the chains wrote of some genes into their posterior.
 
     Parameters
     ----------
     full
         The model's completed data.
+    theta, hyper
+        [chain, draw, H] hyperparameters on the real line, and on their own scales.
     """
-    theta = whitening.theta(chains.zeta)
-    hyper = at.hyper(theta, full["log_size_factor"])
-    for start in range(0, full["G"], size):
-        genes = slice(start, min(start + size, full["G"]))
-        psi = whitening.psi(chains.block(genes, full["G"], at.P).astype(float), theta, genes)
-        alpha, log_phi, beta = psi[..., 0], at.log_phi(psi, hyper), at.effect(psi, hyper)
-        gamma = at.other_effects(psi, hyper, full["nuisance_term"])
-        probability = component_probability(alpha, log_phi, beta, gamma, hyper, full, genes)
-        yield GeneBlock(genes, *(a.astype(np.float32) for a in (alpha, log_phi, beta, gamma, probability)))
+    psi = whitening.psi(chains.block(genes, full["G"], at.P).astype(float), theta, genes)
+    alpha, log_phi, beta = psi[..., 0], at.log_phi(psi, dict(hyper)), at.effect(psi, dict(hyper))
+    gamma = at.other_effects(psi, dict(hyper), full["nuisance_term"])
+    probability = component_probability(alpha, log_phi, beta, gamma, hyper, full, genes)
+    return GeneBlock(genes, *(a.astype(np.float32) for a in (alpha, log_phi, beta, gamma, probability)))
 
 
 def component_probability(

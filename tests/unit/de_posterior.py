@@ -11,7 +11,7 @@ import pandas as pd
 from bayesexpr.data.design import Design, build_design
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
-from bayesexpr.posterior.de_draws import ChainArrays
+from bayesexpr.posterior.de_draws import ChainArrays, GeneBlock, gene_block, gene_slices
 
 CHAINS, DRAWS = 2, 5
 
@@ -71,3 +71,10 @@ def make(G: int = 11, levels: tuple[str, ...] = ("a", "b", "c"), seed: int = 1, 
     theta = maps.theta(arrays.zeta)
     psi = np.stack([[maps.psi(z[c, d].astype(float), theta[c, d]) for d in range(DRAWS)] for c in range(CHAINS)])
     return Made(model, plan, full, at, maps, arrays, theta, psi)
+
+
+def gene_blocks(arrays: ChainArrays, maps: Whitening, at: Layout, full: dict[str, Any], size: int) -> list[GeneBlock]:
+    """Every gene's posterior, `size` genes at a time."""
+    theta = maps.theta(arrays.zeta)
+    hyper = at.hyper(theta, full["log_size_factor"])
+    return [gene_block(arrays, maps, at, full, theta, hyper, genes) for genes in gene_slices(full["G"], size)]

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from de_posterior import CHAINS, DRAWS, Made, make
+from de_posterior import CHAINS, DRAWS, Made, gene_blocks, make
 
 from bayesexpr.distributions import nb2_logpmf
 from bayesexpr.posterior.de_draws import (
     GeneBlock,
     average_effect,
     contrast_values,
-    gene_blocks,
     linear_predictor,
 )
 
@@ -103,7 +102,7 @@ def test_a_design_without_other_terms(made: Made) -> None:
     arrays = dataclasses.replace(
         made.arrays, zeta=np.zeros((1, 3, at.H)), z=(np.zeros((3, 2 * at.P), dtype=np.float32),)
     )
-    (block,) = gene_blocks(arrays, maps, at, full)
+    (block,) = gene_blocks(arrays, maps, at, full, 1000)
     assert block.gamma.shape == (1, 3, 2, 0)
     # b = m + s d = 0 here: both components say the same, and what is left is the prior's weights
     assert np.allclose(block.probability, 0.5)

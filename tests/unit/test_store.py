@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from de_posterior import CHAINS, DRAWS, Made, make
+from de_posterior import CHAINS, DRAWS, Made, gene_blocks, make
 from fake_analysis import HOSTILE
 
 from bayesexpr.names import COUNTS, GENE, SAMPLE
 from bayesexpr.posterior import store
-from bayesexpr.posterior.de_draws import gene_blocks
 
 G = len(HOSTILE)
 
