@@ -23,6 +23,7 @@ from bayesexpr.posterior.de_draws import (
     gene_block,
     gene_slices,
     linear_predictor,
+    release,
 )
 from bayesexpr.posterior.diagnostics import Convergence, convergence, count_divergences, count_saturated, ebfmi
 from bayesexpr.posterior.predictive import holm, tail_probability
