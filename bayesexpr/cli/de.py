@@ -110,7 +110,7 @@ def de(
             progress=Silent() if quiet else Terminal(chains),
             folder=part,
         )
-        thresholds = {"lfc_threshold": lfc, "rope": rope, "ci": ci}
+        thresholds: dict[str, Any] = {"lfc_threshold": lfc, "rope": rope, "ci": ci}
         effects = [fit.contrast(text, **thresholds, threads=fit_settings.cores) for text in contrasts]
         command = shlex.join(["bayesexpr", *sys.argv[1:]])
         fit = fit.with_command(command, list(contrasts), thresholds, time.monotonic() - began)

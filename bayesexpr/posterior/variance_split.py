@@ -63,10 +63,8 @@ def split_variance(
     precision = 1.0 / (sampling + biology)
     information = np.einsum("sk,gs,sl->gkl", design, precision, design)
     weights = precision * (np.linalg.pinv(information) @ contrast @ design.T)
-    if log_factors is None:
-        spread = np.zeros((design.shape[0],) * 2)
-    else:
-        spread = np.cov(log_factors, rowvar=False).reshape((design.shape[0],) * 2)
+    S = len(design)
+    spread = np.zeros((S, S)) if log_factors is None else np.cov(log_factors, rowvar=False).reshape(S, S)
     parts = (weights**2 * biology).sum(axis=1), (weights**2 * sampling).sum(axis=1)
     known = np.maximum(np.einsum("gs,st,gt->g", weights, spread, weights), 0.0)
     squared = to_log2(1.0) ** 2

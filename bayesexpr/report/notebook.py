@@ -64,7 +64,8 @@ def read_notebook(name: str | os.PathLike[str]) -> NotebookNode:
                 f"the notebook {str(name)!r} cannot be read: {error.strerror}. Name a file, or one of "
                 f"{', '.join(notebook_names())}."
             ) from None
-    return nbformat.reads(text, as_version=4)
+    book: NotebookNode = nbformat.reads(text, as_version=4)
+    return book
 
 
 def execute(
@@ -167,8 +168,6 @@ def _with_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> N
     """Return a copy in which `parameters` are set right after the defaults."""
     import copy
 
-    from nbformat.v4 import new_code_cell
-
     node = copy.deepcopy(notebook)
     if not parameters:
         return node
@@ -180,7 +179,7 @@ def _with_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> N
         json.dumps(value)  # plain data only: its repr is then its source
     assert place is not None
     text = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
-    cell = new_code_cell(text, metadata={"tags": ["injected-parameters"]})
+    cell = _need("nbformat.v4").new_code_cell(text, metadata={"tags": ["injected-parameters"]})
     cell.id = "injected-parameters"  # a random one would make two runs differ
     node.cells.insert(place + 1, cell)
     return node
@@ -191,7 +190,7 @@ def _kernel_manager(scratch: Path) -> Any:
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
-    class _ThisPython(KernelSpecManager):  # type: ignore[misc]
+    class _ThisPython(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> Any:
             # -P and ignore_cwd: a file of the folder it runs in must not be taken for a module
             argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
