@@ -100,7 +100,7 @@ def test_a_report_of_another_contrast_fits_nothing_again(
     asked = ["report", "run", "-o", "other.html", "--contrast", "donor,D4,D3", "--lfc", "0.5"]
     made = subprocess.run([*COMMAND, *asked], cwd=study, capture_output=True, text=True, timeout=300, check=False)
     assert made.returncode == 0, made.stderr
-    assert Path(made.stdout.strip()) == study / "other.html"
+    assert [Path(line) for line in made.stdout.splitlines()] == [study / "other.html", study / "other.ipynb"]
     assert "donor: D4 vs D3" in (study / "other.html").read_text(encoding="utf-8")
     assert {f.name: f.stat().st_mtime_ns for f in (study / "run").iterdir()} == before
     wrong = subprocess.run(
