@@ -43,7 +43,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 RUNS = {"posterior_report": ("RUN", "run"), "calibration_report": ("CAMPAIGN", "campaign")}
 """Parameter and fixture of every notebook that is executed here."""
-ELSEWHERE: set[str] = set()
+ELSEWHERE = {"tour"}  # tests/stan/test_tour.py
 
 
 def test_every_notebook_is_executed_somewhere() -> None:
