@@ -22,7 +22,7 @@ from bayesexpr.data.lengths import log_offset
 from bayesexpr.data.size_factors import size_factors as robust_size_factors
 from bayesexpr.de_cluster import on_cluster
 from bayesexpr.de_digest import digest
-from bayesexpr.de_eb import PROPOSALS, learn_hyperparameters, sample_approximately
+from bayesexpr.de_eb import learn_hyperparameters, sample_approximately
 from bayesexpr.de_fit import KIND, DEFit
 from bayesexpr.de_sampling import (
     Built,
@@ -34,6 +34,7 @@ from bayesexpr.de_sampling import (
     sample_blocked,
     sample_nuts,
 )
+from bayesexpr.empirical_bayes.importance import MORE
 from bayesexpr.empirical_bayes.whitening import warm_start
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
@@ -207,7 +208,7 @@ def _approximate(job: _Job, home: Path, scheduler: str | None) -> Answer:
         spread=None if scheduler is None else on_cluster(scheduler, job.model),
     )
     clock["sampled"] = time.monotonic()
-    return *found, {"draws": settings.draws, "proposals_per_draw": PROPOSALS, "scheduler": scheduler}
+    return *found, {"draws": settings.draws, "proposals_per_draw": [1, MORE], "scheduler": scheduler}
 
 
 class _Keeper:

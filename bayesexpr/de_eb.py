@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 FEWEST_DRAWS = 100
 """Draws below which neither weights nor groups of chains can be judged."""
 
-PROPOSALS = 2
-"""Importance-sampling proposals for each draw that is kept."""
-
 
 @dataclass(frozen=True)
 class GeneResult:
@@ -142,7 +139,7 @@ def sample_approximately(
 
     def tasks() -> Iterator[GeneTask]:
         for some in gene_ranges(G, GENES_PER_BLOCK):
-            yield GeneTask(study.subset(some), some, hyper.center, theta, hyper.score[some], seed, PROPOSALS)
+            yield GeneTask(study.subset(some), some, hyper.center, theta, hyper.score[some], seed)
 
     names = ("k", "ess_bulk", "ess_tail", "rhat")
     found = {name: np.empty(G) for name in (*names, "dispersion")}
@@ -156,7 +153,7 @@ def sample_approximately(
         moved[here], found["dispersion"][here], tails[:, here] = result.sample.moved, result.dispersion, result.tails
     outlying = holm(tails) < OUTLYING
     genes = _gene_table(data, found, moved, outlying, np.exp(natural["log_f"]).mean(axis=(0, 1)), draws)
-    limit = reliable_k(PROPOSALS * draws)
+    limit = reliable_k(draws)
     verdict = judge_approximation(
         status=genes["status"].to_numpy(),
         k=genes["k"].to_numpy(),

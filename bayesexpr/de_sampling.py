@@ -106,7 +106,7 @@ def choose_method(asked: str, model: NegativeBinomialDE, genes: int, samples: in
         return Method(asked, "as asked")
     if obstacle:
         return Method("nuts", f"chosen because {obstacle}")
-    if genes * samples > EB_COUNTS:
+    if genes > NUTS_GENES and genes * samples > EB_COUNTS:
         return Method("eb", f"chosen because there are more than {EB_COUNTS:,} counts; blocked is exact, and slower")
     if genes > NUTS_GENES:
         return Method("blocked", f"chosen because there are more than {NUTS_GENES:,} genes; nuts would take longer")

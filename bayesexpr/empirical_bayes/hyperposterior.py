@@ -33,8 +33,11 @@ CLIMB_GENES = 4000
 CLIMB_DRAWS, CLIMBS = 200, 12
 """Proposals for each of those genes, and steps at most."""
 
-DRAWS, PASSES = 400, 4
-"""Proposals for each gene in the passes over all genes, and passes at most."""
+DRAWS, DRAWS_OF_MANY, PASSES = 400, 200, 4
+"""Proposals for each gene in the passes over all genes (of more genes than those), and passes at most."""
+
+GENES_PER_TASK = 512
+"""Genes whose modes are looked for together."""
 
 NEAR = 1.0
 """Length of a step for each hyperparameter, in posterior standard deviations, below which the mode is near."""
@@ -103,10 +106,11 @@ def learn(
         score = _scores(study, every, theta, None, CLIMB_DRAWS, (seed, STREAM, CLIMBS), threads)
         theta, covariance, length = _step(score, 1.0, log_prior, theta, None)
         lengths.append(length)
+    draws = DRAWS if len(genes) == G else DRAWS_OF_MANY
     for number in range(PASSES):
-        about = np.random.default_rng([seed, STREAM, 1, number]).multivariate_normal(theta, covariance, DRAWS)
+        about = np.random.default_rng([seed, STREAM, 1, number]).multivariate_normal(theta, covariance, draws)
         seeds = (seed, STREAM, CLIMBS + 1 + number)
-        score = _scores(study, every, theta, (about, score), DRAWS, seeds, threads)
+        score = _scores(study, every, theta, (about, score), draws, seeds, threads)
         theta, covariance, length = _step(score, 1.0, log_prior, theta, about)
         lengths.append(length)
         if length < SHORT:
@@ -146,10 +150,14 @@ def _scores(
     hyper = HyperDraws.of(study, about)
     known = np.zeros((study.full["G"], theta.size)) if spread is None else spread[1]
 
-    def work(block: NDArray[np.int64]) -> Float:
-        some = study.subset(genes[block])
-        drawn = weigh(some, genes[block], propose(some, theta), hyper, seed, known[genes[block]])
-        psi = drawn.psi + drawn.proposal.moved(about)
-        return drawn.target.scores(psi, drawn.found, drawn.weight, hyper)
+    def work(many: NDArray[np.int64]) -> Float:
+        proposal = propose(study.subset(genes[many]), theta)
+        out = np.empty((len(many), theta.size))
+        for few in gene_ranges(len(many)):
+            here = genes[many[few]]
+            drawn = weigh(study.subset(here), here, proposal.of(few), hyper, seed, known[here])
+            psi = drawn.psi + drawn.proposal.moved(about)
+            out[few] = drawn.target.scores(psi, drawn.found, drawn.weight, hyper)
+        return out
 
-    return np.concatenate(list(in_threads(work, gene_ranges(len(genes)), threads)))
+    return np.concatenate(list(in_threads(work, gene_ranges(len(genes), GENES_PER_TASK), threads)))

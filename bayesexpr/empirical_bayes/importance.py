@@ -31,6 +31,12 @@ from bayesexpr.posterior.importance import reliable_k, smoothed_weights
 STREAM = 3
 """First number of the seeds of proposals, which keeps them apart from those of everything else in a fit."""
 
+MORE = 4
+"""Proposals for each draw kept of a gene that one for each does not suffice for."""
+
+ENOUGH = 0.25
+"""Effective draws, as a share of those kept, below which it does not: resampling leaves half at most."""
+
 TAIL_SD = 1.645
 """The 5 % and 95 % quantiles of an effect, in standard deviations of a normal."""
 
@@ -53,8 +59,6 @@ class GeneTask:
         [gene, H] derivative of each gene's log marginal likelihood at `center`.
     seed
         Of the fit.
-    proposals
-        Proposals for each draw.
     """
 
     study: Study
@@ -63,7 +67,6 @@ class GeneTask:
     theta: Float
     score: Float
     seed: int
-    proposals: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def weigh(
     noise = make_noise(seed, genes, study.at.P, len(hyper.theta), proposal.nu)
     psi = proposal.draw(noise)
     found = target.evaluate(psi + proposal.moved(hyper.theta), hyper)
-    logs = found.log_density - proposal.log_density(psi) - score @ (hyper.theta - proposal.theta).T
+    seen = (score[:, None] @ (hyper.theta - proposal.theta).T)[:, 0]  # gene by gene: too small for BLAS's own threads
+    logs = found.log_density - proposal.log_density(psi) - seen
     weight, k = smoothed_weights(logs)
     return Weighted(target, proposal, psi, found, weight, k)
 
@@ -138,32 +142,53 @@ class GeneSample:
 
 
 def sample_genes(task: GeneTask) -> GeneSample:
-    """Sample some genes: by importance where the weights can be used, else by Markov chains."""
-    study, at, G, draws = task.study, task.study.at, len(task.genes), len(task.theta)
-    every, kept = HyperDraws.of(study, np.tile(task.theta, (task.proposals, 1))), HyperDraws.of(study, task.theta)
-    psi = np.empty((G, at.P, draws))
-    k, bulk, tail, rhat = (np.full(G, np.nan) for _ in range(4))
-    proposals = []
-    for few in gene_ranges(G):
-        some = study.subset(few)
-        proposal = propose(some, task.center)
-        proposals.append(proposal)
-        drawn = weigh(some, task.genes[few], proposal, every, (task.seed, STREAM), task.score[few])
-        watched = watched_quantities(some, drawn.found)
-        k[few] = drawn.k
-        bulk[few], tail[few] = effective_draws(watched, drawn.weight, draws)
-        chosen = resample(drawn.weight, watched[:, -1], draws, (task.seed, STREAM + 1), task.genes[few])
-        psi[few] = np.take_along_axis(drawn.psi, chosen[:, None], axis=2)
-    proposal = Proposal.together(proposals)
-    bad = ~(k <= reliable_k(len(every.theta)))
+    """Sample some genes: by importance where the weights can be used, else by Markov chains.
+
+    Genes whose weights are uneven get more proposals first.
+    """
+    G, draws = len(task.genes), len(task.theta)
+    proposal = propose(task.study, task.center)
+    found = _Found(np.empty((G, task.study.at.P, draws)), *(np.full(G, np.nan) for _ in range(4)))
+    _sample(task, np.arange(G), proposal, 1, found)
+    poor = ~(np.minimum(found.bulk, found.tail) >= ENOUGH * draws) | ~(found.k <= reliable_k(draws))
+    if poor.any():
+        _sample(task, np.flatnonzero(poor), proposal, MORE, found)
+    bad = ~(found.k <= reliable_k(draws))
+    kept = HyperDraws.of(task.study, task.theta)
     if bad.any():
         which = np.flatnonzero(bad)
         chains = sample_by_chains(
-            study.subset(which), task.genes[which], proposal.of(which), psi[which], kept, task.seed
+            task.study.subset(which), task.genes[which], proposal.of(which), found.psi[which], kept, task.seed
         )
-        psi[which] = chains.psi
-        rhat[which], bulk[which], tail[which] = chains.rhat, chains.ess_bulk, chains.ess_tail
-    return GeneSample(_as_block(task, psi, proposal, kept), k, bulk, tail, rhat, bad)
+        found.psi[which], found.rhat[which] = chains.psi, chains.rhat
+        found.bulk[which], found.tail[which] = chains.ess_bulk, chains.ess_tail
+    return GeneSample(_as_block(task, found.psi, proposal, kept), found.k, found.bulk, found.tail, found.rhat, bad)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What :func:`_sample` fills: coordinates [gene, P, draw], k-hat, effective draws and R-hat [gene]."""
+
+    psi: Float
+    k: Float
+    bulk: Float
+    tail: Float
+    rhat: Float
+
+
+def _sample(task: GeneTask, which: NDArray[np.int64], proposal: Proposal, times: int, found: _Found) -> None:
+    """Sample the genes at the places `which` by importance, from `times` proposals for each draw that is kept."""
+    draws = len(task.theta)
+    every = HyperDraws.of(task.study, np.tile(task.theta, (times, 1)))
+    for block in gene_ranges(len(which)):
+        few = which[block]
+        some, genes = task.study.subset(few), task.genes[few]
+        drawn = weigh(some, genes, proposal.of(few), every, (task.seed, STREAM, times), task.score[few])
+        watched = watched_quantities(some, drawn.found)
+        found.k[few] = drawn.k
+        found.bulk[few], found.tail[few] = effective_draws(watched, drawn.weight, draws)
+        chosen = resample(drawn.weight, watched[:, -1], draws, (task.seed, STREAM + 1), genes)
+        found.psi[few] = np.take_along_axis(drawn.psi, chosen[:, None], axis=2)
 
 
 def _as_block(task: GeneTask, psi: Float, proposal: Proposal, hyper: HyperDraws) -> GeneBlock:

@@ -134,18 +134,6 @@ class Proposal:
             follow=self.follow[genes],
         )
 
-    @classmethod
-    def together(cls, parts: Sequence[Proposal]) -> Proposal:
-        """Join proposals of genes that follow each other."""
-        return replace(
-            parts[0],
-            center=np.concatenate([p.center for p in parts], axis=1),
-            root=np.concatenate([p.root for p in parts], axis=1),
-            back=np.concatenate([p.back for p in parts], axis=1),
-            share=np.concatenate([p.share for p in parts]),
-            follow=np.concatenate([p.follow for p in parts]),
-        )
-
     def moved(self, theta: Float) -> Float:
         """How far [gene, P, draw] the coordinates are moved for hyperparameters [draw, H]."""
         return np.asarray(self.follow @ (theta - self.theta).T)

@@ -101,6 +101,10 @@ def test_the_method_is_chosen_by_size_and_by_what_has_a_kernel() -> None:
     assert large.name == "blocked"
     assert "5,000 genes" in large.reason
     assert choose_method("auto", plain, NUTS_GENES + 1, 8).name == "nuts"
+    assert choose_method("auto", model, NUTS_GENES, 400).name == "nuts"
+    huge = choose_method("auto", model, 60_000, 100)
+    assert huge.name == "eb"
+    assert "2,000,000 counts" in huge.reason
     assert choose_method("nuts", model, 60_000, 8).name == "nuts"
     for options in ({"density": "stan"}, {"dispersion": "global"}):
         with pytest.raises(OptionError, match=next(iter(options.values()))):

@@ -113,6 +113,17 @@ def test_the_seed_and_the_blocks_decide_alone(fit: DEFit, monkeypatch: pytest.Mo
     assert not np.allclose(other["log2FoldChange"][:39], table["log2FoldChange"][:39], atol=1e-6)
 
 
+def test_a_count_far_out_is_found_and_nothing_else() -> None:
+    """One count forty times too large among 312; few draws screen all genes, more settle that one."""
+    data = changed_study()
+    counts = data.counts.copy()
+    counts[2, 20] *= 40
+    found = eb(replace(data, counts=counts), "~ batch + group")
+    assert [cell["gene"] for cell in found.diagnostics["outlying_counts"]] == ["g20"]
+    assert found.diagnostics["outlying_counts"][0]["sample"] == "s2"
+    assert found.genes["status"][20] in ("outlier", "low_ess")
+
+
 CASES = {
     "one gene": (study(TWO, 1), "~ group"),
     "one sample a group": (study({"group": ["a", "b"]}), "~ group"),
@@ -200,7 +211,7 @@ def test_a_worker_with_another_package_refuses() -> None:
 
     at = model.layout(full)
     center = np.zeros(at.H)
-    task = GeneTask(Study(at, full, 4.0), np.arange(6), center, np.tile(center, (100, 1)), np.zeros((6, at.H)), 1, 2)
+    task = GeneTask(Study(at, full, 4.0), np.arange(6), center, np.tile(center, (100, 1)), np.zeros((6, at.H)), 1)
     assert Errand(task, None, package_digest()).run().tails.shape == (4, 6)
     with pytest.raises(InputError, match="another version"):
         replace(Errand(task, None, package_digest()), package="older").run()

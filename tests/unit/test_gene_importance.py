@@ -178,7 +178,7 @@ def test_resampling_keeps_shares_and_forgets_the_order() -> None:
 def task_of(study: Study, theta: Float, genes: NDArray[np.int64], draws: int = 400, spread: float = 0.0) -> GeneTask:
     """Hyperparameters at `theta`, or about it; the same for every cut of a study."""
     noise = np.random.default_rng(8).normal(0, spread, (draws, theta.size))
-    return GeneTask(study.subset(genes), genes, theta, theta + noise, np.zeros((len(genes), theta.size)), 1, 2)
+    return GeneTask(study.subset(genes), genes, theta, theta + noise, np.zeros((len(genes), theta.size)), 1)
 
 
 def brute_force(study: Study, theta: Float, gene: int) -> tuple[Float, Float, float]:
