@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	@echo $(CURDIR)/$(DEMO)/run/report.html
 
 # Most of the time of the tests with Stan goes into compiling programs: two files at a time use two cores.
-test: $(VENV)/.installed lint
+test: $(VENV)/.installed-docs lint
 	$(BIN)/pytest tests/unit -m 'not slow'
 	$(BIN)/pytest tests/stan tests/statistical -m 'not slow' -n 2 --dist loadfile
 

@@ -6,6 +6,8 @@ Pages whose Python needs Stan are run by tests/stan/test_docs.py.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import shlex
 import subprocess
 import sys
@@ -117,8 +119,9 @@ def test_the_model_reference_has_every_program_and_all_it_says() -> None:
 
 
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
-    for name in ("sphinx", "myst_parser", "numpydoc", "furo"):
-        pytest.importorskip(name, reason="the documentation needs the extra `docs`")
+    missing = [name for name in ("sphinx", "myst_parser", "numpydoc", "furo") if importlib.util.find_spec(name) is None]
+    if missing and "CI" not in os.environ:
+        pytest.skip(f"the documentation needs the extra `docs`: {', '.join(missing)} are not installed")
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-d", str(tmp_path / "trees")]
     done = subprocess.run([*command, str(ROOT), str(tmp_path / "html")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
