@@ -2,7 +2,7 @@
 
     python benchmarks/kernel.py [--genes 20000] [--samples 8] [--rounds 5]
 
-prints JSON: CPU milliseconds of one gradient (median over rounds of 0.2 s, the three taking turns so that a busy
+writes ``benchmarks/results/kernel.json``: CPU milliseconds of one gradient (median over rounds of 0.2 s, the three taking turns so that a busy
 machine slows all alike), their ratios, and how far the densities and gradients of the two programs are apart.
 Programs are compiled with the flags of a fit; the core is built for this processor, as in a fit.
 """
@@ -120,7 +120,8 @@ def main() -> None:
         "density_relative_difference": abs(kernel[1] - stan[1]) / abs(stan[1]),
         "gradient_relative_difference": float(np.abs(kernel[2:] - stan[2:]).max() / np.abs(stan[2:]).max()),
     }
-    print(json.dumps(report, indent=1))
+    (HERE / "results" / "kernel.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":
