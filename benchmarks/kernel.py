@@ -2,8 +2,9 @@
 
     python benchmarks/kernel.py [--genes 20000] [--samples 8] [--rounds 5]
 
-writes ``benchmarks/results/kernel.json``: CPU milliseconds of one gradient (median over rounds of 0.2 s, the three taking turns so that a busy
-machine slows all alike), their ratios, and how far the densities and gradients of the two programs are apart.
+writes ``benchmarks/results/kernel.json``: CPU milliseconds of one gradient (median over rounds of 0.2 s, the three
+taking turns so that a busy machine slows all alike), their ratios, and how far the densities and gradients of the two
+programs are apart.
 Programs are compiled with the flags of a fit; the core is built for this processor, as in a fit.
 """
 
