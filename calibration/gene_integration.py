@@ -24,7 +24,10 @@ from scipy import special, stats
 from scipy.stats import qmc
 
 from bayesexpr.distributions import Float, log_rising_factorial, normal_logpdf, spherical_student_t_logpdf
-from bayesexpr.empirical_bayes.laplace import GenePosterior, Study, gene_posterior, start
+from bayesexpr.empirical_bayes.laplace import GenePosterior, Study, gene_posterior, integrate_dispersion, start
+
+NODES = 7
+"""Points of the quadrature over a gene's dispersion."""
 
 TAILS = 5.0
 """Degrees of freedom of the proposals."""
@@ -49,22 +52,71 @@ class Hyper:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A multivariate t for each gene: mean [g, p] and Cholesky factor [g, p, p] in coordinates alpha, e, Q'd, u."""
+    """A multivariate t for each gene, in coordinates e, alpha, Q'd, u (without e where all genes share a dispersion).
+
+    The larger e, the more precise the counts, and the more they say about all other coordinates. Those are drawn given
+    e: in the basis where the information of the counts and that of the prior are both diagonal, the former is scaled
+    by what it is at e over what it is at the mode.
+
+    Attributes
+    ----------
+    mean
+        [g, p].
+    sd, along
+        [g] of e, and [g, q] slope of the q other coordinates in it; zero where there is no e.
+    basis, inverse
+        [g, q, q] from the other coordinates' independent deviates to themselves, and back.
+    share
+        [g, q] part of the information in each of those directions that is the counts'.
+    mu, log_phi
+        [S, g] mean counts and [g] log precision at the mode.
+    spread
+        Standard deviation of log phi for a unit of e; 0 where there is no e.
+    """
 
     mean: Float
-    factor: Float
+    sd: Float
+    along: Float
+    basis: Float
+    inverse: Float
+    share: Float
+    mu: Float
+    log_phi: Float
+    spread: float
+
+    @property
+    def first(self) -> int:
+        """Number of coordinates before the others: 1 where there is an e."""
+        return int(self.spread > 0)
 
     def log_density(self, x: Float) -> Float:
         """Log density [N, g] of points [N, g, p]."""
-        p = self.mean.shape[1]
-        centred = (x - self.mean).transpose(1, 2, 0)
-        white: Float = np.asarray(np.linalg.solve(self.factor, centred).transpose(2, 0, 1), dtype=float)
-        log_det = np.log(np.diagonal(self.factor, axis1=1, axis2=2)).sum(axis=1)
-        return spherical_student_t_logpdf(white, TAILS) - log_det if p else np.zeros(x.shape[:2])
+        deviation, information = self._given(x)
+        k = self.first
+        centred = x[..., k:] - self.mean[:, k:] - self.along * deviation
+        white = np.einsum("gpq,ngq->ngp", self.inverse, centred, optimize=True) * np.sqrt(information)
+        if k:
+            white = np.concatenate([deviation / self.sd[:, None], white], axis=-1)
+        log_det = k * np.log(self.sd) + np.linalg.slogdet(self.basis)[1] - 0.5 * np.log(information).sum(axis=-1)
+        return np.asarray(spherical_student_t_logpdf(white, TAILS) - log_det)
 
     def draw(self, t: Float) -> Float:
         """Turn spherical t variates [N, g, p] into points."""
-        return np.asarray(self.mean + np.einsum("gpq,ngq->ngp", self.factor, t, optimize=True))
+        k = self.first
+        head = self.mean[:, :k] + self.sd[:, None] * t[..., :k]
+        deviation, information = self._given(head)
+        inner = np.einsum("gpq,ngq->ngp", self.basis, t[..., k:] / np.sqrt(information), optimize=True)
+        return np.concatenate([head, self.mean[:, k:] + self.along * deviation + inner], axis=-1)
+
+    def _given(self, x: Float) -> tuple[Float, Float]:
+        """Distance [N, g, 1] of e from its mode, and information [N, g, q] relative to that at the mode."""
+        if not self.first:
+            return np.zeros((*x.shape[:2], 1)), np.ones((*x.shape[:2], self.share.shape[1]))
+        deviation = x[..., :1] - self.mean[:, :1]
+        phi = np.exp(np.clip(self.log_phi + self.spread * deviation[..., 0], -300.0, 300.0))
+        here = np.mean(self.mu / (1 + self.mu / np.exp(self.log_phi)), axis=0)
+        there = np.mean(self.mu[:, None] / (1 + self.mu[:, None] / phi), axis=0)
+        return deviation, 1.0 - self.share + self.share * (there / here)[..., None]
 
 
 @dataclass(frozen=True)
@@ -88,18 +140,66 @@ class Weighted:
 
 
 def approximate(study: Study, hyper: Mapping[str, Float], modes: list[Float] | None = None) -> list[GenePosterior]:
-    """Find the mode and curvature of every gene in every component."""
+    """Find a centre and the curvature there of every gene in every component.
+
+    The joint mode may lie in a narrow neck, where the dispersion is small and all else certain, far from where the
+    mass is: the centre is the mean, with the dispersion integrated by quadrature.
+
+    Returns
+    -------
+    list of GenePosterior
+        Of each component; `mode` is that centre.
+    """
     begin = modes or [start(study)] * study.at.C
-    return [gene_posterior(study, hyper, c, begin[c]) for c in range(study.at.C)]
+    return [_centre(study, hyper, c, gene_posterior(study, hyper, c, begin[c])) for c in range(study.at.C)]
 
 
-def proposals(study: Study, found: list[GenePosterior]) -> list[Proposal]:
-    """Widen Laplace's approximation of each component, in the directions that its likelihood sees."""
-    out = []
+def _centre(study: Study, hyper: Mapping[str, Float], c: int, found: GenePosterior) -> GenePosterior:
+    if not study.at.trend:
+        return found
+    whole = integrate_dispersion(study, hyper, c, found, NODES)
+    there = gene_posterior(study, hyper, c, whole.mean, steps=0)
+    return replace(whole, mode=whole.mean, precision=there.precision)
+
+
+def proposals(study: Study, centre: Mapping[str, Float], found: list[GenePosterior]) -> list[Proposal]:
+    """Widen Laplace's approximation of each component, in the directions that its likelihood sees.
+
+    Parameters
+    ----------
+    centre
+        Hyperparameters that the approximation was made at.
+    """
+    at, full, hyper, out = study.at, study.full, dict(centre), []
+    k = int(at.trend)
     for c, one in enumerate(found):
         keep = _kept(study, c)
         covariance = np.einsum("pi,gij,qj->gpq", keep, np.linalg.inv(one.precision), keep, optimize=True)
-        out.append(Proposal(one.mode @ keep.T, WIDER * np.linalg.cholesky(covariance)))
+        sd = np.sqrt(one.variance[:, 1]) if k else np.ones(len(one.mode))
+        precision = np.einsum("pi,gij,qj->gpq", keep, one.precision, keep, optimize=True)[:, k:, k:]
+        change = full["component_design"][c] @ at.effect(one.mode, hyper).T
+        other = full["nuisance_design"] @ at.other_effects(one.mode, hyper, full["nuisance_term"]).T
+        eta = one.mode[:, 0] + hyper["log_f"][:, None] + full["log_length"] + change + other
+
+        # simultaneous diagonalisation of the precision and of the prior's part in it
+        prior = _prior_precision(study, hyper, one.mode) @ (keep.T**2)[:, k:]
+        lower = np.linalg.cholesky(precision)
+        half = np.linalg.inv(lower)
+        of_prior, rotation = np.linalg.eigh(np.einsum("gpi,gi,gqi->gpq", half, prior, half, optimize=True))
+        basis = WIDER * np.einsum("gip,giq->gpq", half, rotation, optimize=True)
+        out.append(
+            Proposal(
+                mean=one.mode @ keep.T,
+                sd=WIDER * sd,
+                along=k * covariance[:, k:, 0] / covariance[:, :1, 0],
+                basis=basis,
+                inverse=np.linalg.inv(basis),
+                share=np.clip(1.0 - of_prior, 0.0, 1.0),
+                mu=np.exp(np.minimum(eta, 40.0)),
+                log_phi=at.log_phi(one.mode, hyper),
+                spread=float(hyper["sigma_phi"]) if k else 0.0,
+            )
+        )
     return out
 
 
@@ -170,15 +270,16 @@ def _component(study: Study, hyper: Hyper, c: int, x: Float, log_q: Float) -> tu
     basis = _basis(full["component"][c])
     r, R, M = basis.shape[1], at.R, hyper.size
     tau = centre["tau"][full["nuisance_term"]]
+    first = int(at.trend)
     d = x[..., at.d.start : at.d.start + r]
     u = x[..., at.d.start + r :]
     m = centre["m"] @ basis if at.spike else np.zeros(r)
 
     # the gene's parameters on their own scales, and the volume that this takes
-    alpha, effect, other = x[..., 0], m + centre["s"] * d, tau * u
+    alpha, effect, other = x[..., first], m + centre["s"] * d, tau * u
     log_volume = r * np.log(centre["s"]) + np.log(tau).sum()
     if at.trend:
-        log_phi = centre["sigma_phi"] * x[..., 1] - np.log(centre["a0"] + centre["a1"] * np.exp(-alpha))
+        log_phi = centre["sigma_phi"] * x[..., 0] - np.log(centre["a0"] + centre["a1"] * np.exp(-alpha))
         log_volume = log_volume + np.log(centre["sigma_phi"])
         log_phi = log_phi[None]
     else:
@@ -218,6 +319,16 @@ def _component(study: Study, hyper: Hyper, c: int, x: Float, log_q: Float) -> tu
     return log_prior, log_lik, log_mean, np.broadcast_to(log_phi, (M, *alpha.shape))
 
 
+def _prior_precision(study: Study, hyper: Mapping[str, Float], psi: Float) -> Float:
+    """Curvature [g, P] of the genes' priors; the Student-t's is that at its mode, scaled by how far d is from it."""
+    at = study.at
+    out = np.ones(psi.shape)
+    out[:, 0] = hyper["sigma_alpha"] ** -2.0
+    if study.nu is not None:
+        out[:, at.d] = (study.nu + at.K) / (study.nu + np.sum(psi[:, at.d] ** 2, axis=1, keepdims=True))
+    return out
+
+
 def _basis(projector: Float) -> Float:
     """Orthonormal basis [K, r] of the effects that a component allows."""
     values, vectors = np.linalg.eigh(projector)
@@ -228,7 +339,7 @@ def _kept(study: Study, c: int) -> Float:
     """Matrix [p, P] that takes the coordinates of a gene to those that the component's likelihood sees."""
     at = study.at
     basis = _basis(study.full["component"][c])
-    rows: list[NDArray[Any]] = [np.eye(at.P)[: at.d.start]]
+    rows: list[NDArray[Any]] = [np.eye(at.P)[: at.d.start][::-1]]
     middle = np.zeros((basis.shape[1], at.P))
     middle[:, at.d] = basis.T
     return np.concatenate([*rows, middle, np.eye(at.P)[at.u]])

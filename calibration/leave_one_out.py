@@ -127,7 +127,7 @@ def leave_one_out(
     for start in range(0, G, size):
         genes = np.arange(start, min(start + size, G))
         part = study.subset(genes)
-        drawn = points([[one] for one in proposals(part, _cut(found, genes))], number, rng)
+        drawn = points([[one] for one in proposals(part, hyper.centre, _cut(found, genes))], number, rng)
         weighted = weigh(part, hyper, drawn)
         for s in range(S):
             _write(out, weighted, s, part.full["count"][s], s, genes, rng)
@@ -223,7 +223,8 @@ def _around_the_rest(
 ) -> Weighted:
     """Weigh points around the mode without sample s, and around the mode with it, as one mixture."""
     rest = approximate(without_sample(study, s), hyper_without_sample(hyper.centre, s), [one.mode for one in found])
-    mixture = [list(pair) for pair in zip(proposals(study, found), proposals(study, rest), strict=True)]
+    both = (proposals(study, hyper.centre, one) for one in (found, rest))
+    mixture = [list(pair) for pair in zip(*both, strict=True)]
     return weigh(study, hyper, points(mixture, POINTS_AGAIN, rng))
 
 

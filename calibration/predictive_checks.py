@@ -38,6 +38,8 @@ WITHIN = ("zeros", "mean", "variance", "maximum")
 """Test quantities of one gene over its samples."""
 
 BINS, LEAST_IN_BIN, MANY_BINS = 12, 20, 0.25
+LEAST_MEAN = 1.0
+"""Mean normalised count from which on the dispersion is checked by moments: a few single counts have none."""
 _POINTS = 128
 
 MATERIAL, MANY_GENES, MOST_GENES = 0.1, 0.03, 0.2
@@ -116,7 +118,12 @@ class PredictiveChecks:
         if not far.any():
             return [Finding(0, text + ".")]
         row = self.trend[far].iloc[int(gap[far].argmax())]
-        found = f"; around a mean of {row['mean_count']:.3g} it is {row['observed']:.3g}, not {row['median']:.3g}."
+        less = float((self.trend["observed"] < self.trend["median"])[far].mean()) > 0.5
+        meaning = "less than the model says: calls are cautious" if less else "more than the model says: calls are rash"
+        found = (
+            f"; around a mean of {row['mean_count']:.3g} it is {row['observed']:.3g}, not {row['median']:.3g}. Most "
+            f"genes vary {meaning}."
+        )
         share = float(far.sum()) / len(out)
         return [Measured(int(share > MANY_BINS), text + found, share / MANY_BINS)]
 
@@ -192,7 +199,7 @@ class Streamed:
 
     def _trend_table(self) -> pd.DataFrame:
         columns = ["mean_count", "genes", "observed", "median", "lower", "upper"]
-        known = np.flatnonzero(np.isfinite(self._dispersion) & (self._mean > 0))
+        known = np.flatnonzero(np.isfinite(self._dispersion) & (self._mean >= LEAST_MEAN))
         bins = min(BINS, len(known) // LEAST_IN_BIN)
         if not bins:
             return pd.DataFrame(columns=columns)
@@ -223,7 +230,9 @@ def reference_p_values(study: Study, hyper: Hyper, rng: np.random.Generator) -> 
     for part in np.array_split(made, max(1, made.shape[1] // 100), axis=1):
         some = {"count": part, "log_length": np.zeros(part.shape), "G": part.shape[1]}
         simulated = Study(study.at, {**full, **some}, study.nu)
-        drawn = points([[one] for one in proposals(simulated, approximate(simulated, hyper.centre))], _POINTS, rng)
+        drawn = points(
+            [[one] for one in proposals(simulated, hyper.centre, approximate(simulated, hyper.centre))], _POINTS, rng
+        )
         replicated = _replicate(weigh(simulated, hyper, drawn), rng)
         for name, values in within_p_values(part, replicated, rng).items():
             out[name].append(values)

@@ -79,7 +79,7 @@ def make_fit(
     weighted = weigh(
         study,
         Hyper({k: v[:: total // 16] for k, v in hyper.items()}, centre),
-        drawn := points([[p] for p in proposals(study, approximate(study, centre))], 128, rng),
+        drawn := points([[p] for p in proposals(study, centre, approximate(study, centre))], 128, rng),
     )
     block = _draw(model, full, centre, weighted, drawn, hyper, rng)
     coords = {
@@ -147,8 +147,8 @@ def _draw(
     x = np.concatenate([np.pad(drawn[0][0], ((0, 0), (0, 0), (0, 1))), drawn[1][0]])
     values = np.take_along_axis(x, pick[..., None], axis=0)
     d = np.where(pick < N, rng.standard_t(4, pick.shape), values[..., 2])
-    alpha = values[..., 0]
-    log_phi = centre["sigma_phi"] * values[..., 1] - np.log(centre["a0"] + centre["a1"] * np.exp(-alpha))
+    alpha = values[..., 1]
+    log_phi = centre["sigma_phi"] * values[..., 0] - np.log(centre["a0"] + centre["a1"] * np.exp(-alpha))
     beta = (centre["s"] * d)[..., None]
     gamma = np.empty((total, G, 0))
     probability = component_probability(alpha, log_phi, beta, gamma, hyper, full, slice(0, G))
