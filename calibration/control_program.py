@@ -59,7 +59,7 @@ model {
 }
 """,
 )
-SETTINGS = SamplerSettings(chains=1, warmup=300, draws=500)
+SETTINGS = SamplerSettings(chains=1, warmup=250, draws=300)
 _LIKELIHOODS = {"none": 0, "nb": 1, "poisson": 2, "inverse_phi": 3}
 _METHODS = {"laplace": "laplace", "mean_field": "advi"}
 

@@ -36,7 +36,7 @@ from .ranks import Floats
 
 _HYPER = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "weight", "tau", "log_f")
 SETTINGS = SamplerSettings(chains=1, warmup=300, draws=800, step_size=0.2)
-BLOCKED_SETTINGS = SamplerSettings(chains=1, warmup=1200, draws=3200, thin=4, metric="unit_e")
+BLOCKED_SETTINGS = SamplerSettings(chains=1, warmup=800, draws=2000, thin=4, metric="unit_e")
 """Of the blocked sampler: an iteration is a few passes over the counts, and four make a draw."""
 
 

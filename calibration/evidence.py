@@ -27,6 +27,8 @@ TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
 FAST = frozenset({"beta_binomial", "gamma_poisson", "dirichlet_multinomial"})
 """Programs whose fits take a fraction of a second: their committed records are of the release tier."""
+SLOW = frozenset({"negative_binomial_de-blocked"})
+"""Made for studies of many genes, and slow on the many small ones of a campaign: recorded at the smoke tier."""
 
 
 def campaigns() -> dict[str, tuple[str, str]]:
@@ -46,6 +48,8 @@ def planned(name: str) -> tuple[Scenario, Backend]:
 
 def recorded_size(name: str) -> int:
     """Return how many simulations a committed record has, at least."""
+    if name in SLOW:
+        return TIERS["smoke"]
     return TIERS["release" if name in FAST else "pull_request"]
 
 

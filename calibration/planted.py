@@ -1,8 +1,9 @@
 """The record of planted errors: how many simulations with real fits it takes to catch each.
 
 ``python -m bayesexpr.calibration.planted`` runs, for every error of :data:`.controls.BUGS`, campaigns of growing size
-until one fails, and the same campaigns without an error, of which none may fail. It stops at any moment and goes on
-where it was. An error that a small campaign caught, twice, is not planted again at a larger size.
+until one fails, and the same campaigns without an error, of which none may fail. The record is written after every
+campaign: it stops at any moment, says what was measured until then, and goes on where it was. An error that a small
+campaign caught, twice, is not planted again in a larger one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,19 @@ RECORD = FOLDER / "planted" / "two_groups.json"
 
 
 def escalate(
-    bugs: Iterable[Bug], sizes: Sequence[int], *, genes: int = GENES, seed: int = SEED, workers: int = 1, folder: Path
-) -> Iterable[Caught]:
+    bugs: Sequence[Bug], sizes: Sequence[int], *, genes: int = GENES, seed: int = SEED, workers: int = 1, folder: Path
+) -> Iterator[Caught]:
     """Plant each error in campaigns of growing size until it is caught; yield what each campaign found."""
     scenario = TwoGroupScenario(genes)
-    for bug in bugs:
-        for size in sizes:
+    open_ = list(bugs)
+    for size in sizes:
+        for bug in list(open_):
             place = folder / f"{_slug(bug.name)}-{size}"
             backend = ControlBackend(bug)
             found = outcome_of(bug.name, scenario, backend, simulations=size, seed=seed, workers=workers, folder=place)
             yield found
             if found.caught:
-                break
+                open_.remove(bug)
 
 
 def make_record(outcomes: Sequence[Caught]) -> dict[str, Any]:
@@ -77,11 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     outcomes = []
     bugs = sorted((NO_BUG, *BUGS), key=lambda bug: bug.tier)
+    chosen.record.parent.mkdir(parents=True, exist_ok=True)
     for found in escalate(bugs, chosen.sizes, workers=chosen.workers, folder=chosen.work / "planted"):
         print(found, file=sys.stderr)
         outcomes.append(found)
-    chosen.record.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(chosen.record, json.dumps(make_record(outcomes), sort_keys=True, indent=1) + "\n")
+        write_atomically(chosen.record, json.dumps(make_record(outcomes), sort_keys=True, indent=1) + "\n")
     return int(any(c.caught for c in outcomes if c.bug == NO_BUG.name))
 
 

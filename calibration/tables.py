@@ -111,15 +111,15 @@ def main() -> int:
 
 def _score(outcomes: Sequence[dict[str, Any]]) -> str:
     """Say how many errors were caught with how many simulations."""
-    lines = []
+    told = []
     for size in sorted({o["simulations"] for o in outcomes}):
-        by_now = {o["bug"] for o in outcomes if o["status"] == "FAIL" and o["simulations"] <= size}
-        tried = {o["bug"] for o in outcomes if o["simulations"] == size} | by_now
-        if {b.name for b in BUGS} <= tried:
-            lines.append(f"{len(by_now - {NO_BUG.name})} of {len(BUGS)} with {size:,} simulations")
+        tried = [o for o in outcomes if o["simulations"] == size and o["bug"] != NO_BUG.name]
+        caught = sum(o["status"] == "FAIL" for o in tried)
+        words = f"{caught} of {len(tried)} with {size:,} simulations"
+        told.append(words if not told else f"{words} of those that fewer had missed")
     control = {o["simulations"]: o["status"] for o in outcomes if o["bug"] == NO_BUG.name}
-    told = ", ".join(f"{status} ({size:,})" for size, status in sorted(control.items()))
-    return f"Caught: {'; '.join(lines)}. The control without an error: {told}."
+    without = ", ".join(f"{status} ({size:,})" for size, status in sorted(control.items()))
+    return f"Caught: {'; '.join(told)}. Without an error: {without}."
 
 
 def _mark(found: dict[str, Any] | None) -> str:
