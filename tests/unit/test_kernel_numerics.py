@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesexpr.errors import ToolchainError
 from bayesexpr.models.de_core import GeneCore
-from bayesexpr.models.de_whitened_core import Noise, WhitenedCore
+from bayesexpr.models.de_whitened_core import WhitenedCore
 from bayesexpr.stan import build_tools
 from bayesexpr.stan.kernels import shared_library
 from bayesexpr.stan.program import render
