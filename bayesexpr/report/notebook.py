@@ -7,12 +7,15 @@ escape everything that is not known to be safe.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +115,7 @@ def execute(
         # The reader's own start-up files and history are no part of a report.
         surroundings = {**os.environ, "IPYTHONDIR": scratch, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         try:
-            client.execute(env=surroundings)
+            _run(client, surroundings)
         except CellTimeoutError:
             raise NotebookError(f"a cell took longer than {timeout:g} s. Give it more with --timeout.") from None
         except DeadKernelError:
@@ -153,6 +156,19 @@ def notebook_report(
     done = execute(name, parameters, timeout=timeout)
     kept = write_text(target.with_suffix(".ipynb"), nbformat.writes(done) + "\n")
     return write_text(target, notebook_page(done)), kept
+
+
+def _run(client: Any, surroundings: Mapping[str, str]) -> None:
+    """Execute in a thread of its own, where the client leaves signals alone; an interrupt ends the kernel at once."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(lambda: asyncio.run(client.async_execute(env=dict(surroundings))))
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            kernel = getattr(client.km, "provisioner", None)
+            if kernel is not None and kernel.has_process:
+                os.kill(kernel.pid, signal.SIGKILL)
+            raise
 
 
 def _need(name: str) -> Any:

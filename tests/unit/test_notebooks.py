@@ -9,7 +9,11 @@ A notebook that fits something belongs into tests/stan instead, where a tool cha
 from __future__ import annotations
 
 import html
+import os
 import re
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +150,27 @@ def test_cells_that_fail_or_take_too_long_are_errors() -> None:
     book = new_notebook(cells=[new_code_cell("import time; time.sleep(60)")])
     with pytest.raises(notebooks.NotebookError, match="longer than 1 s"):
         notebooks.execute(book, timeout=1)
+
+
+def test_an_interrupt_ends_the_notebook_and_its_process(tmp_path: Path) -> None:
+    """The cell would sleep for a minute; once it says that it runs, this process gets what Ctrl-C sends."""
+    mark = tmp_path / "pid"
+    text = f"import os, time, pathlib\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(60)"
+
+    def interrupt() -> None:
+        while not (mark.is_file() and mark.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    waiting = threading.Thread(target=interrupt)
+    waiting.start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        notebooks.execute(new_notebook(cells=[new_code_cell(text)]), timeout=60)
+    waiting.join()
+    assert time.monotonic() - start < 50
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
 
 
 def test_parameters_come_below_their_defaults_and_must_exist() -> None:

@@ -1,0 +1,61 @@
+"""Figures that need the draws or the design of a fit, from a saved run with hostile names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_run import saved_run
+from test_effect import GENES
+
+import bayesexpr as bx
+from bayesexpr.drawing import new_axes
+from bayesexpr.errors import InputError
+from bayesexpr.posterior.variance_split import PARTS
+
+
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory: pytest.TempPathFactory) -> bx.DEFit:
+    run = saved_run(tmp_path_factory.mktemp("runs") / "run", tmp_path_factory.mktemp("scratch"))
+    found = bx.load(run)
+    assert isinstance(found, bx.DEFit)
+    return found
+
+
+def test_the_chance_of_a_change_falls_with_its_size(fit: bx.DEFit) -> None:
+    effect = fit.contrast("group", "c", "a", lfc_threshold=1.0)
+    ax = fit.plot_exceedance(effect, GENES[:3])
+    assert len(ax.lines) == 3
+    for line, gene in zip(ax.lines, GENES, strict=False):
+        t, p = (np.asarray(v, dtype=float) for v in line.get_data())
+        assert (np.diff(p) <= 1e-12).all()
+        stated = effect.table.set_index("gene").loc[gene, "prob_gt"]
+        below, above = p[t <= 1.0].min(), p[t >= 1.0].max()
+        assert above - 1e-6 <= stated <= below + 1e-6
+    own = new_axes()
+    assert fit.plot_exceedance(effect, ax=own) is own
+    assert len(own.lines) == 6
+    for gene in ("zero", "no such gene"):  # one without a count was not fitted
+        with pytest.raises(InputError, match=f"{gene!r} is not one"):
+            fit.plot_exceedance(effect, [gene])
+
+
+def test_the_variance_is_split_gene_by_gene(fit: bx.DEFit) -> None:
+    effect = fit.contrast("group", "c", "a")
+    split = fit.variance_split(effect)
+    assert tuple(split.columns) == PARTS
+    assert list(split.index) == list(GENES)
+    fitted = fit.genes["fitted"].to_numpy()
+    assert (split[fitted] > 0).all(axis=None)
+    assert split[~fitted].isna().all(axis=None)
+    turned = fit.variance_split(fit.contrast("group", "a", "c"))
+    np.testing.assert_allclose(split[fitted], turned[fitted])
+    own = new_axes()
+    assert fit.plot_variance(effect, ax=own) is own
+
+
+def test_intervals_are_those_of_the_called_genes(fit: bx.DEFit) -> None:
+    effect = fit.contrast("group", "c", "a", ci=0.9)
+    ax = effect.plot_intervals()
+    assert "90 % interval" in ax.get_ylabel()
+    called = int(effect.calls().called.sum())
+    assert sum(len(c.get_segments()) for c in ax.collections) == called
