@@ -10,6 +10,7 @@ import pytest
 
 from bayesexpr.fitting import Fit, fit
 from bayesexpr.models import registry
+from bayesexpr.program_fit import GROUPS, outcome_variable
 from bayesexpr.stan.toolchain import Toolchain
 
 pytestmark = pytest.mark.needs_stan
@@ -37,8 +38,16 @@ def test_an_approximation_runs_and_reports_its_k_hat(name: str, method: str, too
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_nuts_runs_and_is_judged(name: str, toolchain: Toolchain) -> None:
-    found = fitted(name, "nuts", warmup=300, draws=300)
+def test_nuts_runs_is_judged_and_checked(name: str, toolchain: Toolchain) -> None:
+    found = fitted(name, "nuts", warmup=300, draws=300, thin=3)
     assert found.diagnostics["divergences"] == 0
-    assert found.diagnostics["max_rhat"] < 1.05
-    assert set(found.posterior["posterior"].data_vars) <= set(registry.get(name).PARAMETERS)
+    assert found.diagnostics["max_rhat"] < 1.08
+    assert set(found.posterior["posterior"].data_vars) <= set(found.model.PARAMETERS)
+    every = found.add(*GROUPS, prior_draws=10).posterior
+    outcome, observed = outcome_variable(found.model), np.asarray(found.data[found.model.OUTCOME])
+    for group in ("posterior_predictive", "prior_predictive"):
+        assert every[group][outcome].shape[2:] == observed.shape
+    replicates = every["posterior_predictive"][outcome].to_numpy()
+    low, high = np.quantile(replicates, [0.005, 0.995], axis=(0, 1))
+    assert np.mean((low <= observed) & (observed <= high)) > 0.9
+    assert np.isfinite(every["log_likelihood"][outcome].to_numpy()).all()
