@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 FOLDER = "models"
+_INTRODUCTION = """\
+From one gene in one sample to a whole transcriptome. Each program has priors that are statements about the world in words,
+a simulator that shares no code with it, and a density in Python that it is tested against. These pages are written from
+the registry, which `bayesexpr models` prints."""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def write_pages(folder: Path) -> None:
     """Write a page for every program and one that lists them; unchanged ones are left alone."""
     folder.mkdir(exist_ok=True)
     pages = {f"{name}.md": model_page(registry.describe(name)) for name in registry.names()}
+    pages["index.md"] = index_page()
     for old in folder.glob("*.md"):
         if old.name not in pages:
             old.unlink()
@@ -31,6 +36,17 @@ def write_pages(folder: Path) -> None:
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def index_page() -> str:
+    """Write the page that lists all programs, from the simplest up."""
+    summaries = {name: _sentence(registry.describe(name)["summary"]) for name in registry.names()}
+    rows = [(f"[{name.replace('_', chr(92) + '_')}]({name}.md)", text) for name, text in summaries.items()]
+    table = "\n".join(
+        ["| program | what it is for |", "|---|---|", *(f"| {link} | {_cell(text)} |" for link, text in rows)]
+    )
+    contents = "\n".join(["```{toctree}", ":hidden:", "", *summaries, "```"])
+    return "\n\n".join(["# The programs", _INTRODUCTION, table, contents]) + "\n"
 
 
 def model_page(described: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ import bayesexpr as bx
 from bayesexpr.cli import _COMMANDS, app
 from bayesexpr.models import registry
 
-PAGES = sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.md") if p.parent.name not in ("models", "_build"))
+PAGES = sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.md") if not {"models", "_build"} & set(p.parts))
 WITH_STAN = {"start.md", "how_to/calibrating.md"}
 HERE = [page for page in PAGES if blocks(page, "python") and page not in WITH_STAN]
 
@@ -83,7 +83,7 @@ def test_every_page_with_python_is_run_somewhere() -> None:
 
 
 def commands(page: str) -> list[list[str]]:
-    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    lines = [line for block in blocks(page, "bash") for line in block.replace("\\\n", " ").splitlines()]
     return [shlex.split(line) for line in lines if line.startswith("bayesexpr ")]
 
 
