@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 FOLDER = "models"
 _INTRODUCTION = """\
-From one gene in one sample to a whole transcriptome. Each program has priors that are statements about the world in words,
-a simulator that shares no code with it, and a density in Python that it is tested against. These pages are written from
-the registry, which `bayesexpr models` prints."""
+From one gene in one sample to a whole transcriptome. Each program has priors that are statements about the world in
+words, a simulator that shares no code with it, and a density in Python that it is tested against. These pages are
+written from the registry, which `bayesexpr models` prints."""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
