@@ -70,3 +70,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/study.py bundled --set effects=normal --label _normal
 	$(BIN)/python benchmarks/study.py airway
 	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/ladder.py

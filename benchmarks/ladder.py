@@ -5,7 +5,8 @@
 Writes ``benchmarks/results/ladder.json``. Concentrations of the Affymetrix Latin square and amounts of ERCC standards
 are hidden at random, a different part in each of three repeats, and measured by what is left; the record has the share
 of hidden values inside 50 % and 90 % intervals. The decay length of coverage is found for every library, and the
-transcripts of a salmon folder, with its own estimates and Gibbs draws beside.
+transcripts of a salmon folder, with its own estimates and Gibbs draws beside; cells of two lines are fitted with and
+without zero inflation and compared by leave-one-out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pandas as pd
 import bayesexpr as bx
 from bayesexpr.data.equivalence import read_equivalence_classes, read_tool_draws
 from bayesexpr.models.spike_in import AVOGADRO_ATTOMOLE
+from bayesexpr.zero_inflation import compare
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -45,6 +47,7 @@ def main() -> int:
         ("spike_in", ercc),
         ("coverage_decay", coverage),
         ("transcript_compatibility", transcripts),
+        ("zero_inflated_negative_binomial", single_cells),
     ):
         record[name] = measure(arguments.data)
         print(name, json.dumps(record[name], indent=2), flush=True)
@@ -133,6 +136,32 @@ def coverage(data: Path) -> dict[str, Any]:
     libraries = sorted(table["sample"].unique())
     lengths = {name: {"q5": low[i], "median": middle[i], "q95": high[i]} for i, name in enumerate(libraries)}
     return {"decay_length_nt": lengths} | sampler(made, time.monotonic() - start)
+
+
+def single_cells(data: Path) -> dict[str, Any]:
+    folder = data / "sc_celseq2_3cl"
+    counts = pd.read_csv(folder / "counts.csv.gz", index_col=0)
+    line = pd.read_csv(folder / "cells.csv.gz", index_col=0)["cell_line_demuxlet"]
+    kept = line.isin(["H1975", "H2228"]).to_numpy()
+    table = counts.to_numpy()[:, kept].T
+    order = np.argsort(-table.mean(axis=0))
+    total = table.sum(axis=1)
+    given = {
+        "count": table[:, order[np.geomspace(20, 4000, 30).astype(int)]],
+        "design": (line[kept] == "H2228").to_numpy(dtype=float)[:, None] - 0.5,
+        "log_size_factor": np.log(total) - np.log(total).mean(),
+    }
+    name, start = "zero_inflated_negative_binomial", time.monotonic()
+    inflated = bx.fit(name, given, options={"dispersion": "effects"}, **SETTINGS)
+    plain = bx.fit(name, given, options={"zero_inflation": "none"}, **SETTINGS)
+    found = compare(inflated, plain)
+    return {
+        "genes": len(found),
+        "cells": len(table),
+        "needed": int(found["needed"].sum()),
+        "elpd_difference_of_all": float(found["elpd_difference"].sum()),
+        "largest_pareto_k": float(found["pareto_k"].max()),
+    } | sampler(inflated, time.monotonic() - start)
 
 
 def transcripts(data: Path) -> dict[str, Any]:

@@ -129,7 +129,8 @@ def _fit_probes(
 
     def badness(at: Float) -> Float:
         residual, _ = _residuals(data, at, brightness, error)
-        return np.bincount(data["probe"], residual**2, minlength=P) + ((at - location[0]) ** 2 * penalty).sum(axis=1)
+        own = np.bincount(data["probe"], residual**2, minlength=P)
+        return np.asarray(own + ((at - location[0]) ** 2 * penalty).sum(axis=1))
 
     damping, now = np.ones(P), badness(shape)
     for _ in range(_STEPS):
@@ -155,7 +156,7 @@ def _fit_arrays(
     weight = np.bincount(data["array"], slope**2, minlength=len(brightness))
     moved = brightness * weight + np.bincount(data["array"], slope * residual, minlength=len(brightness))
     found = moved / (weight + 1 / array_sd**2)
-    return found - found.mean(), weight
+    return np.asarray(found - found.mean()), np.asarray(weight, dtype=np.float64)
 
 
 def _fit_errors(

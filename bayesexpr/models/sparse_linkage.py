@@ -36,7 +36,7 @@ def average_linkage(unit: sparse.csc_matrix) -> NDArray[np.int64]:
 
 def _by_heap(unit: sparse.csc_matrix) -> NDArray[np.int64]:
     """Keep only pairs of clusters that share a row; clusters that share none are joined last, two by two."""
-    n = unit.shape[1]
+    n = int(unit.shape[1])
     by_row = sparse.csr_matrix(unit)
     kept = by_row[np.diff(by_row.indptr) <= LARGEST_ROW]
     pairs = sparse.triu(kept.T @ kept, 1).tocoo()
