@@ -64,7 +64,7 @@ def planted_errors(path: Path = planted.RECORD) -> str:
             rows.append((bug.name, f"{last['simulations']:,}", f"`{last['quantity']}`", last["kind"], str(bug.tier)))
         elif tried:
             rows.append((bug.name, f"not with {tried[-1]['simulations']:,}", "", "", str(bug.tier)))
-    table = _table(("planted error", "caught with", "by", "named as", "with exact draws"), rows)
+    table = _table(("planted error", "caught with", "by", "named as", "tier"), rows)
     return f"{_score(outcomes)}\n\n{table}"
 
 
