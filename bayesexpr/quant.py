@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from bayesexpr.data.equivalence import EquivalenceClasses, read_equivalence_classes
 from bayesexpr.data.identifiability import Identifiability
@@ -163,7 +164,7 @@ def quantify(
         fits[name] = made
         found[name] = TranscriptCompatibility().identifiability(data)
         tables.append(_table(name, classes, made, found[name], ci))
-        sets.append(_sets(name, classes, made, found[name], ci))
+        sets.append(set_table(name, classes, made, found[name], ci))
     result = Quantification(fits, found, pd.concat(tables, ignore_index=True), pd.concat(sets, ignore_index=True))
     if output_dir is not None:
         result.save(output_dir)
@@ -333,14 +334,16 @@ def _status(classes: EquivalenceClasses, found: Identifiability, mixing: Converg
     return [str(s) for s in np.select([case for case, _ in cases], [text for _, text in cases], "ok")]
 
 
-def _sets(name: str, classes: EquivalenceClasses, made: Fit, found: Identifiability, ci: float) -> pd.DataFrame:
+def set_table(name: str, classes: EquivalenceClasses, made: Fit, found: Identifiability, ci: float) -> pd.DataFrame:
+    """Return the sums over each set of transcripts that one sample cannot tell apart; see :class:`Quantification`."""
     import pandas as pd
 
     group = made.posterior["posterior"]
     sets = [members for members in found.sets if len(members) > 1]
-    membership = np.zeros((len(classes.transcripts), len(sets)))
-    for k, members in enumerate(sets):
-        membership[members, k] = 1.0
+    column = np.repeat(np.arange(len(sets)), [len(members) for members in sets])
+    row = np.concatenate([np.zeros(0, dtype=np.int64), *sets]).astype(np.int64)
+    shape = (len(classes.transcripts), len(sets))
+    membership = sparse.csr_array((np.ones(len(row)), (row, column)), shape=shape)  # dense: a transcriptome's square
     columns = {
         "sample": [name] * len(sets),
         "set": [int(found.group[members[0]]) for members in sets],

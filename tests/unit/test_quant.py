@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from bayesexpr.data.equivalence import read_equivalence_classes
 from bayesexpr.errors import InputError
 from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
-from bayesexpr.quant import identifiable_transcripts, model_data, quantify
+from bayesexpr.posterior.parameter_verdict import judge_exact
+from bayesexpr.program_fit import Fit
+from bayesexpr.quant import identifiable_transcripts, model_data, quantify, set_table
 
 CLASSES = "4\t3\ta\tb\tc\td\t2 0 1 10\t1 0 4\t1 2 0"
 QUANT = "Name\tLength\tEffectiveLength\tTPM\tNumReads\n" + "".join(
@@ -106,3 +109,20 @@ def test_a_whole_transcriptome_is_read_in_seconds(tmp_path: Path) -> None:
     assert time.process_time() - before < 60
     assert len(table) == T
     assert 0.5 < table["identifiable"].mean() < 1
+
+
+def test_what_a_set_has_together_is_summed_draw_by_draw(tmp_path: Path) -> None:
+    """Sums over a set of two and their sd and quantiles, by the draws themselves (seed 1)."""
+    text = "4\t3\ta\tb\tc\td\t2 0 1 10\t1 2 4\t3 0 1 2 7"
+    classes = read_equivalence_classes(folder(tmp_path, "s", text))
+    draws = np.random.default_rng(1).gamma(2.0, size=(2, 100, 4))
+    variables = {name: (("chain", "draw", "transcript"), draws * k) for name, k in (("expected_count", 1), ("tpm", 5))}
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(variables)})
+    fitted = Fit(TranscriptCompatibility(), model_data(classes), tree, judge_exact(), {}, {})
+    found = TranscriptCompatibility().identifiability(model_data(classes))
+    table = set_table("s", classes, fitted, found, 0.9)
+    together = draws[..., :2].sum(axis=-1).ravel()
+    assert table["transcripts"].tolist() == ["a;b"]
+    assert table["count"][0] == pytest.approx(together.mean())
+    assert table["count_sd"][0] == pytest.approx(together.std(ddof=1))
+    assert table["tpm_upper"][0] == pytest.approx(5 * np.quantile(together, 0.95))
