@@ -154,8 +154,11 @@ def notebook_report(
     if target.suffix == ".ipynb" or target.is_dir():
         raise InputError(f"a report is an HTML file; -o is {str(output)!r}. Name a file that ends in .html.")
     done = execute(name, parameters, timeout=timeout)
-    kept = write_text(target.with_suffix(".ipynb"), nbformat.writes(done) + "\n")
-    return write_text(target, notebook_page(done)), kept
+    try:
+        kept = write_text(target.with_suffix(".ipynb"), nbformat.writes(done) + "\n")
+        return write_text(target, notebook_page(done)), kept
+    except OSError as error:
+        raise InputError(f"the report cannot be written at {str(output)!r}: {error.strerror}.") from None
 
 
 def _run(client: Any, surroundings: Mapping[str, str]) -> None:
