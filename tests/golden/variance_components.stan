@@ -5,6 +5,8 @@
    total_variance[g]   = biological_sd[g]^2 + technical_sd^2 / T         variance of the means of T measurements
    total_variance[g]   ~ InverseGamma(shape, scale), above technical_sd^2 / T;  shape and scale learned from all genes
 
+   Sampled is z[g], which is the deviate, the log of each variance over scale / shape, times sqrt(shape): about a unit
+   normal whatever shape and scale are. Where the bound is near, the deviate bends away from z and stays above it.
    The mean of a biological replicate's measurements and their spread about it are independent, and all that matters.
    With technical_sd known, mu[g] flat and the bound ignored: E(total_variance[g] | S2[g]) =
    (scale + (R - 1) S2[g] / 2) / (shape + (R - 1) / 2 - 1), S2[g] the sample variance of the R means.
@@ -48,11 +50,11 @@ parameters {
   real<lower=0> technical_sd; // of one measurement
   real<lower=0> shape; // of the inverse gamma across genes
   real<lower=0> scale;
-  // log of each variance over scale / shape, times sqrt(shape): about a unit normal, whatever shape and scale are
-  vector<lower=sqrt(shape) * log(square(technical_sd) / T * shape / scale)>[G] deviate;
+  vector[G] z; // deviates, before they bend at the bound
 }
 transformed parameters {
-  vector<lower=0>[G] total_variance = scale / shape * exp(deviate / sqrt(shape));
+  real bound = sqrt(shape) * log(square(technical_sd) / T * shape / scale); // of the deviates
+  vector<lower=0>[G] total_variance = scale / shape * exp((bound + log1p_exp(z - bound)) / sqrt(shape));
 }
 model {
   mu ~ normal(mu_mean, mu_sd);
@@ -60,7 +62,8 @@ model {
   shape ~ lognormal(shape_log_mean, shape_log_sd);
   scale ~ lognormal(scale_log_mean, scale_log_sd);
   total_variance ~ inv_gamma(shape, scale);
-  target += sum(log(total_variance)) - 0.5 * G * log(shape); // log Jacobian of the map from the deviates
+  // log Jacobian of the map from z
+  target += sum(log(total_variance)) - 0.5 * G * log(shape) + sum(log_inv_logit(z - bound));
   target += -G * log_gamma_p(shape, scale * T / square(technical_sd)); // the bound's normalising constant
   if (!prior_only) {
     for (r in 1 : R) replicate_mean[r]' ~ normal(mu, sqrt(total_variance));

@@ -140,9 +140,10 @@ def _variance(x: Floats, data: Mapping[str, Any]) -> tuple[dict[str, Any], float
     sd = np.exp(x[G])
     p = {"mu": x[:G], "technical_sd": sd, "shape": np.exp(x[G + 1]), "scale": np.exp(x[G + 2])}
     root = np.sqrt(p["shape"])
-    deviate = root * np.log(sd**2 / T * p["shape"] / p["scale"]) + np.exp(x[G + 3 :])
-    p["total_variance"] = p["scale"] / p["shape"] * np.exp(deviate / root)
-    return p, float(x[G:].sum() + np.log(p["total_variance"] / root).sum())
+    bound, z = root * np.log(sd**2 / T * p["shape"] / p["scale"]), x[G + 3 :]
+    p["total_variance"] = p["scale"] / p["shape"] * np.exp((bound + np.logaddexp(0, z - bound)) / root)
+    jacobian = np.log(p["total_variance"] / root) - np.logaddexp(0, bound - z)
+    return p, float(x[G : G + 3].sum() + jacobian.sum())
 
 
 TWO_GROUPS = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 3
