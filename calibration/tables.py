@@ -111,7 +111,7 @@ def main() -> int:
 
 def _score(outcomes: Sequence[dict[str, Any]]) -> str:
     """Say how many errors were caught with how many simulations."""
-    told = []
+    told: list[str] = []
     for size in sorted({o["simulations"] for o in outcomes}):
         tried = [o for o in outcomes if o["simulations"] == size and o["bug"] != NO_BUG.name]
         caught = sum(o["status"] == "FAIL" for o in tried)
