@@ -62,9 +62,10 @@ def check_study(
     left = leave_one_out(study, hyper, rng)
     pit = left.pit(rng)
     news.say("prior sensitivity")
+    method = str(fit.record["method"])
     sensitivity = prior_sensitivity.prior_sensitivity(prior_sensitivity.of_study(fitted))
     outliers = outlying_cells.outlying_cells(left, fitted.full["count"], fitted.genes, fitted.samples)
-    record = matched_record.matched_record(fitted.model, "nuts")
+    record = matched_record.matched_record(fitted.model, method)
     loo = loo_report.study_table(left, plain)
     marked = int((fit.genes["status"] == "outlier").sum())
     findings = [
@@ -73,7 +74,7 @@ def check_study(
         outlying_cells.finding(outliers, left.elpd.size, marked),
         prior_sensitivity.finding(sensitivity),
         loo_report.finding(loo),
-        matched_record.finding(fitted.model, record),
+        matched_record.finding(fitted.model, record, method),
     ]
     tables = {
         "samples": checks.samples,

@@ -81,7 +81,7 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
         )
     method = str(fit.record["method"])
     record = matched_record.matched_record(model, method)
-    findings.append(matched_record.finding(model, record))
+    findings.append(matched_record.finding(model, record, method))
     return Certificate(
         title=f"{model.NAME} by {method}, {outcome.size} observations",
         verdict=conclude(findings, fit.verdict),

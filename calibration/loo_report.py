@@ -157,8 +157,8 @@ def pit_finding(pit: Float, samples: Mapping[int, str] | None = None) -> Finding
         own = max(2 * PIT_CARE, special.kolmogi(0.01 / len(each)) / np.sqrt(pit[0].size))
         text += f"; {worst} is the farthest of the samples, {each[worst]:.3f} (limit {own:.3f})"
         limits = max(whole / limit, each[worst] / own)
-        return Measured(2 if whole > PIT_WORST else int(limits > 1), text + ".", limits)
-    return Measured(2 if whole > PIT_WORST else int(whole > limit), text + ".", whole / limit)
+        return Measured(2 if whole > max(PIT_WORST, limit) else int(limits > 1), text + ".", limits)
+    return Measured(2 if whole > max(PIT_WORST, limit) else int(whole > limit), text + ".", whole / limit)
 
 
 def _row(method: str, elpd: Float, pareto_k: Float, threshold: float) -> dict[str, Any]:

@@ -45,12 +45,12 @@ def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str
     }
 
 
-def finding(model: Model, record: dict[str, Any] | None) -> Finding:
+def finding(model: Model, record: dict[str, Any] | None, method: str) -> Finding:
     """Say what the record of a program says, or that there is none."""
     if record is None:
         return Finding(
             0,
-            f"No calibration record is committed for {model.NAME} with these options and priors; "
+            f"No calibration record is committed for {model.NAME} with these options and priors by {method}; "
             f"`bayesexpr sbc {model.NAME}` makes a campaign.",
         )
     text = (

@@ -75,7 +75,7 @@ class PredictiveChecks:
         table = pd.concat([self.samples, self.overall.assign(sample="all samples")])
         off = table[((table["observed"] < table["lower"]) | (table["observed"] > table["upper"]))]
         off = off[(off["p_value"] <= 2 / REPLICATES) & ((off["observed"] / off["median"] - 1).abs() > MATERIAL)]
-        out = []
+        out: list[Finding] = []
         if len(off):
             row = off.iloc[int(np.argmax((np.log(off["observed"] + 1e-9) - np.log(off["median"] + 1e-9)).abs()))]
             out.append(
@@ -106,7 +106,7 @@ class PredictiveChecks:
             "calibrated predictive p-value below 0.01."
         )
         limit = max(MANY_GENES, chance)
-        return Measured(2 if share > MOST_GENES else int(share > limit), text, share / limit)
+        return Measured(2 if share > max(MOST_GENES, limit) else int(share > limit), text, share / limit)
 
     def _trend(self) -> list[Finding]:
         if not len(self.trend):

@@ -90,6 +90,10 @@ def finding(table: pd.DataFrame) -> Finding:
                 f"with the prior of the {row['strongest']} (sensitivity {max(sizes):.2f}, limit {THRESHOLD}).",
                 max(sizes) / THRESHOLD,
             )
+    if LIKELIHOOD not in table:
+        return Measured(
+            0, "There are too few draws to tell the likelihood's pull on what all genes share from the priors'."
+        )
     most = max((float(row[row["strongest"]]) for _, row in table.iterrows() if row["strongest"]), default=0.0)
     text = f"Priors move none of {len(table)} quantities by more than {most:.2f} (power-scaling; limit {THRESHOLD})."
     return Measured(0, text, most / THRESHOLD)
@@ -128,7 +132,7 @@ def of_study(fitted: FittedStudy) -> Scaled:
         blocks["size factors"] = log_prior("size_factors", v)
     x = fitted.unconstrained
     likelihood = None
-    if len(x) >= _DRAWS_PER_DIMENSION * at.H:
+    if len(x) >= _DRAWS_PER_DIMENSION * at.H and np.linalg.matrix_rank(np.cov(x.T)) == at.H:
         rows = [{name: value[i] for name, value in h.items()} for i in range(len(x))]
         prior = np.array([model.hyper_log_density(at, one, row) for one, row in zip(x, rows, strict=True)])
         white = np.linalg.solve(np.linalg.cholesky(np.cov(x.T)), (x - x.mean(axis=0)).T)

@@ -116,6 +116,7 @@ def make_fit(
     )
     record = {
         "program": model.NAME,
+        "method": "nuts",
         "options": dict(model.options),
         "priors": {name: str(model.prior(name)) for name in model.PRIORS},
         "contrasts": ["group,b,a"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bayesexpr.calibration.checking import check_study
 from bayesexpr.calibration.decisions import study_report
 from bayesexpr.calibration.fitted_study import FittedStudy
 from bayesexpr.calibration.measured import Measured
-from bayesexpr.calibration.prior_sensitivity import CONFLICT, of_study, prior_sensitivity
+from bayesexpr.calibration.prior_sensitivity import CONFLICT, finding, of_study, prior_sensitivity
 from bayesexpr.cli import main
 from bayesexpr.de_fit import DEFit
 from bayesexpr.errors import InputError
@@ -118,6 +119,15 @@ def test_size_factors_far_from_their_prior_are_a_conflict(tmp_path: Path) -> Non
     wide, _ = make_fit(tmp_path / "wide", factors=0.6 * depth, prior={"size_factors": Normal(0.0, 2.0)})
     table = prior_sensitivity(of_study(FittedStudy.of(wide)))
     assert not (table["diagnosis"][table["quantity"].str.startswith("log size factor")] == CONFLICT).any()
+
+
+def test_too_few_draws_tell_no_prior_from_the_likelihood(sound: tuple[DEFit, pd.DataFrame]) -> None:
+    fitted = FittedStudy.of(sound[0])
+    few = dataclasses.replace(fitted, hyper={name: value[:40] for name, value in fitted.hyper.items()})
+    table = prior_sensitivity(of_study(few))
+    assert "likelihood" not in table
+    assert (table["diagnosis"] == "").all()
+    assert "too few draws" in finding(table).text
 
 
 def test_draws_that_are_not_finite_are_counted(tmp_path: Path) -> None:

@@ -93,11 +93,11 @@ def test_a_record_is_found_by_program_options_and_priors(tmp_path: Path) -> None
     found = matched_record(model, "nuts", tmp_path)
     assert found is not None
     assert found["simulations"] == 1000
-    assert "1000 simulations" in finding(model, found).text
+    assert "1000 simulations" in finding(model, found, "nuts").text
     other = registry.get("beta_binomial")(priors={"theta": bx.Beta(2, 2)})
     assert matched_record(other, "nuts", tmp_path) is None
-    assert "No calibration record" in finding(other, None).text
-    assert finding(model, {**found, "verdict": "FAIL"}).severity == 1
+    assert "No calibration record" in finding(other, None, "nuts").text
+    assert finding(model, {**found, "verdict": "FAIL"}, "nuts").severity == 1
     (tmp_path / "beta_binomial-default-nuts.json").write_text("{}")
     assert matched_record(model, "nuts", tmp_path) is None
 
