@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from fake_analysis import HOSTILE, content
 
 import bayesexpr as bx
 from bayesexpr.calibration.certificate import Certificate
 from bayesexpr.errors import InputError
+from bayesexpr.models import registry
+from bayesexpr.posterior.parameter_verdict import judge_exact
 from bayesexpr.posterior.verdict import Finding, Verdict
+from bayesexpr.program_fit import Fit, labelled
 from bayesexpr.report import posterior_report
 from bayesexpr.report.checks import check_figures, check_tables
 from bayesexpr.report.notebook import notebook_report
@@ -126,3 +130,36 @@ def test_the_notebook_of_a_run_takes_any_program(fitted: Path, tmp_path: Path) -
     made = page.read_text(encoding="utf-8")
     for section in bx.load(fitted).sections().values():
         assert section.body in made
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_program_has_a_report(name: str) -> None:
+    """Of draws that are 20 of the prior's, with data of the first: sizes, priors in words, a figure per variable."""
+    program = registry.get(name)
+    model, rng = program(), np.random.default_rng(1)
+    simulated = [model.simulate(dict(program.SCENARIO), rng) for _ in range(20)]
+    data = {key: value for key, value in simulated[0][1].items() if key in program.DATA}
+    draws = {
+        key: np.stack([np.asarray(p[key]) for p, _ in simulated]).reshape(2, 10, *np.shape(value))
+        for key, value in simulated[0][0].items()
+        if key in program.PARAMETERS
+    }
+    tree = xr.DataTree.from_dict({"posterior": labelled(model, data, draws, ("chain", "draw"))})
+    record = {
+        "program": name,
+        "method": "nuts",
+        "settings": {"chains": 2},
+        "inputs_digest": "3f",
+        "versions": {"bayesexpr": "0.1.0"},
+        "seconds": {"total": 1.0},
+    }
+    fit = Fit(model, data, tree, judge_exact(), {"ebfmi": np.array([1.0, 0.9])}, record)
+    sections = fit.sections()
+    page = html.unescape("".join(section.body for section in sections.values()))
+    assert program.SUMMARY[1:] in page
+    for key in data:
+        assert f'<th scope="row">{key}</th>' in sections["asked"].body
+    for slot in program.PRIORS.values():
+        assert slot.statement in page
+    assert sections["changed"].body.count('<tr><th scope="row">') == min(500, len(fit.parameters))
+    assert sections["sure"].body.count("<img") == min(6, len(draws))
