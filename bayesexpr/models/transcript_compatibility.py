@@ -216,8 +216,9 @@ class TranscriptCompatibility(Model):
             log_relative = log_gamma_variate(np.full(T, prior.shape), rng) - np.log(prior.rate)
         else:
             log_relative = self.prior("log_abundance").draw(rng, T)
-        p = self.posterior({"log_lambda": np.log(full["expected_rate"]) + log_relative}, full)
-        return p, {**data, "count": self.replicate(p, full, rng)}
+        p: Draws = {"log_lambda": np.log(full["expected_rate"]) + log_relative}
+        made = {**data, "count": self.replicate(p, full, rng)}
+        return self.posterior(p, made), made
 
     def conditions(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the matrix, the classes' lengths and the total.

@@ -115,6 +115,15 @@ def test_lengths_of_classes_or_of_transcripts_give_one_posterior() -> None:
     np.testing.assert_allclose(np.diff(densities[0]), np.diff(densities[1]), atol=1e-9)
 
 
+def test_the_simulated_fragments_of_transcripts_are_those_of_the_simulated_counts() -> None:
+    """Not of the counts before they were drawn: calibration found true values of zero."""
+    model = TranscriptCompatibility()
+    truth, data = model.simulate(model.SCENARIO, np.random.default_rng(5))
+    assert np.sum(truth["expected_count"]) == pytest.approx(np.sum(data["count"]))
+    again = model.posterior({"log_lambda": truth["log_lambda"]}, data)
+    np.testing.assert_allclose(truth["expected_count"], again["expected_count"])
+
+
 def test_simulated_counts_have_the_model_s_mean() -> None:
     """Seed 5, 1,000 simulations with a narrow prior: mean within 5 standard errors of the expected counts."""
     model = TranscriptCompatibility(priors={"log_abundance": Normal(0.0, 1e-6)})
