@@ -84,6 +84,7 @@ class Langmuir(Model):
         "log_concentration": ("target",),
     }
     OUTCOME: ClassVar[str] = "intensity"
+    ADAPT_DELTA: ClassVar[float] = 0.95
     SCENARIO: ClassVar[Mapping[str, Any]] = {
         "concentration": [0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 0.0] * 4,
         "probe": [n // 16 for n in range(32)],
