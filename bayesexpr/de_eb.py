@@ -169,7 +169,7 @@ def sample_approximately(
         "max_rhat": extreme(np.max, found["rhat"]),
         "min_ess_bulk": extreme(np.min, found["ess_bulk"]),
         "min_ess_tail": extreme(np.min, found["ess_tail"]),
-        "steps_to_the_mode": list(hyper.steps),
+        "steps_to_the_mean": list(hyper.steps),
         "outlying_counts": outlying_cells(outlying, tails, full, data),
         "hyperparameters": _hyper_table(study, hyper),
     }

@@ -157,7 +157,7 @@ def _measured(run: Path) -> dict[str, Any]:
         record["largest_k_used"] = _short(found["max_k"])
         record["k_limit"] = _short(found["k_limit"])
         record["sampled_by_chains"] = len(found["sampled_by_chains"])
-        record["steps_to_the_mode"] = [_short(step) for step in found["steps_to_the_mode"]]
+        record["steps_to_the_mean"] = [_short(step) for step in found["steps_to_the_mean"]]
         record["smallest_ess"] = [_short(found["min_ess_bulk"]), _short(found["min_ess_tail"])]
     return record
 

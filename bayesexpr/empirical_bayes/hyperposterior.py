@@ -2,10 +2,10 @@
 
 The warm start's marginal likelihood is Laplace's, which is a little wrong for every gene, and twenty thousand genes add
 that up. Here the score of each gene is its posterior mean under importance sampling, with no such error but noise that
-is independent between genes; Newton's steps with the scores' outer products as information (Berndt, Hall, Hall and
-Hausman 1974) climb. The posterior is taken as normal on the real line, for it rests on all genes at once. Its mean is
-where the slope of the log posterior, averaged over that normal distribution, is zero: the mean of the closest normal
-distribution (Opper and Archambeau 2009, Neural Comput 21:786), which a skewed posterior has elsewhere than its mode.
+is independent between genes; Newton's steps with the observed information climb. The posterior is taken as normal on
+the real line, for it rests on all genes at once. Its mean is where the slope of the log posterior, averaged over that
+normal distribution, is zero: the mean of the closest normal distribution (Opper and Archambeau 2009, Neural Comput
+21:786), which a skewed posterior has elsewhere than its mode.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.blocks import gene_ranges, in_threads
+from bayesexpr.empirical_bayes.complete import complete_data
 from bayesexpr.empirical_bayes.hyper import prior_derivatives
 from bayesexpr.empirical_bayes.importance import weigh
 from bayesexpr.empirical_bayes.laplace import Study
@@ -33,8 +34,9 @@ CLIMB_GENES = 4000
 CLIMB_DRAWS, CLIMBS = 200, 12
 """Proposals for each of those genes, and steps at most."""
 
-DRAWS, DRAWS_OF_MANY, PASSES = 400, 200, 4
-"""Proposals for each gene in the passes over all genes (of more genes than those), and passes at most."""
+DRAWS, PASSES = 400, 4
+"""Proposals for each gene in the passes over all genes, and passes at most; a first pass after a climb by some genes
+makes do with those of the climb."""
 
 GENES_PER_TASK = 512
 """Genes whose modes are looked for together."""
@@ -42,11 +44,17 @@ GENES_PER_TASK = 512
 NEAR = 1.0
 """Length of a step for each hyperparameter, in posterior standard deviations, below which the mode is near."""
 
-SHORT = 0.4
-"""The same, below which it is found."""
+SHORT = 0.75
+"""The same, below which what is left is mostly the noise of the proposals: the mean is found."""
 
 LONG = 3.0
 """Longest step, in the same unit."""
+
+LARGEST = 1.0
+"""Largest change of a hyperparameter in one step: all are logarithms or locations of order one."""
+
+FLATTEST = 0.2
+"""Least curvature in any direction, as a share of that by the scores' outer products."""
 
 PRIOR_DRAWS = 16
 """Draws of the hyperparameters over which the prior's slope is averaged."""
@@ -96,41 +104,67 @@ def learn(
         genes = np.sort(np.random.default_rng([seed, STREAM]).choice(G, CLIMB_GENES, replace=False))
     lengths: list[float] = []
     for number in range(CLIMBS):
-        score = _scores(study, genes, theta, None, CLIMB_DRAWS, (seed, STREAM, number), threads)
-        theta, covariance, length = _step(score, G / len(genes), log_prior, theta, None)
+        slopes = _slopes(study, genes, theta, None, CLIMB_DRAWS, (seed, STREAM, number), threads)
+        theta, covariance, length = _step(G, slopes, log_prior, theta, None)
         lengths.append(length)
         if length < NEAR:
             break
     every = np.arange(G)
-    if len(genes) < G:  # the first look at the others, without an average that would need their scores
-        score = _scores(study, every, theta, None, CLIMB_DRAWS, (seed, STREAM, CLIMBS), threads)
-        theta, covariance, length = _step(score, 1.0, log_prior, theta, None)
-        lengths.append(length)
-    draws = DRAWS if len(genes) == G else DRAWS_OF_MANY
+    # the scores of a choice of genes are not at hand for all; those of many genes are small against their sum
+    known = slopes.score if len(genes) == G else np.zeros((G, theta.size))
     for number in range(PASSES):
+        draws = CLIMB_DRAWS if number == 0 and len(genes) < G else DRAWS
         about = np.random.default_rng([seed, STREAM, 1, number]).multivariate_normal(theta, covariance, draws)
-        seeds = (seed, STREAM, CLIMBS + 1 + number)
-        score = _scores(study, every, theta, (about, score), draws, seeds, threads)
-        theta, covariance, length = _step(score, 1.0, log_prior, theta, about)
+        slopes = _slopes(study, every, theta, (about, known), draws, (seed, STREAM, CLIMBS + number), threads)
+        theta, covariance, length = _step(G, slopes, log_prior, theta, about)
         lengths.append(length)
-        if length < SHORT:
+        known = slopes.score
+        if length < SHORT and draws == DRAWS:
             break
-    return HyperPosterior(theta, covariance, score, tuple(lengths))
+    return HyperPosterior(theta, covariance, slopes.score, tuple(lengths))
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Score [gene, H] of each gene, and the information [H, H] of all of them."""
+
+    score: Float
+    information: Float
 
 
 def _step(
-    score: Float, scale: float, log_prior: Callable[[Float], float], theta: Float, about: Float | None
+    genes: int, slopes: _Slopes, log_prior: Callable[[Float], float], theta: Float, about: Float | None
 ) -> tuple[Float, Float, float]:
-    """One step of scoring: the new place, the inverse information, and the step's length."""
+    """One Newton step of a study of `genes` genes, by the slopes of all of them or of some that stand for all.
+
+    Parameters
+    ----------
+    about
+        Draws [draw, H] over which the scores were averaged.
+
+    Returns
+    -------
+    theta, covariance, length
+        The new place, the inverse information, and the step's length.
+    """
+    scale = genes / len(slopes.score)
     places = theta[None] if about is None else about[:PRIOR_DRAWS]
-    slopes, curvatures = zip(*(prior_derivatives(log_prior, place) for place in places), strict=True)
-    total = scale * (score.T @ score) + np.diag(np.mean(curvatures, axis=0))
-    step = np.linalg.solve(total, scale * score.sum(axis=0) + np.mean(slopes, axis=0))
-    length = float(np.sqrt(step @ total @ step / step.size))
-    return theta + step * min(1.0, LONG / length), np.asarray(np.linalg.inv(total), dtype=float), length
+    slope, curvature = (
+        np.mean(v, axis=0) for v in zip(*(prior_derivatives(log_prior, p) for p in places), strict=True)
+    )
+    information = scale * slopes.information + np.diag(curvature)
+    # far from the mode it may not be positive definite: the scores' outer products always are
+    value, vector = np.linalg.eigh(information)
+    outer = scale * (slopes.score.T @ slopes.score) + np.diag(curvature)
+    least = FLATTEST * np.einsum("hk,hi,ik->k", vector, outer, vector, optimize=True)
+    value = np.maximum(value, least)
+    step = vector @ ((scale * slopes.score.sum(axis=0) + slope) @ vector / value)
+    length = float(np.sqrt(np.sum((step @ vector) ** 2 * value) / step.size))
+    step *= min(1.0, LONG / length, LARGEST / np.abs(step).max())
+    return theta + step, np.asarray((vector / value) @ vector.T), length
 
 
-def _scores(
+def _slopes(
     study: Study,
     genes: NDArray[np.int64],
     theta: Float,
@@ -138,8 +172,8 @@ def _scores(
     draws: int,
     seed: tuple[int, ...],
     threads: int,
-) -> Float:
-    """Score [gene, H] of some genes at `theta`, or averaged over draws about it.
+) -> _Slopes:
+    """Scores and information of some genes at `theta`, or averaged over draws about it.
 
     Parameters
     ----------
@@ -150,14 +184,24 @@ def _scores(
     hyper = HyperDraws.of(study, about)
     known = np.zeros((study.full["G"], theta.size)) if spread is None else spread[1]
 
-    def work(many: NDArray[np.int64]) -> Float:
+    def work(many: NDArray[np.int64]) -> _Slopes:
         proposal = propose(study.subset(genes[many]), theta)
-        out = np.empty((len(many), theta.size))
+        score, information = np.zeros((len(many), theta.size)), np.zeros((theta.size, theta.size))
         for few in gene_ranges(len(many)):
             here = genes[many[few]]
-            drawn = weigh(study.subset(here), here, proposal.of(few), hyper, seed, known[here])
+            some = study.subset(here)
+            drawn = weigh(some, here, proposal.of(few), hyper, seed, known[here])
             psi = drawn.psi + drawn.proposal.moved(about)
-            out[few] = drawn.target.scores(psi, drawn.found, drawn.weight, hyper)
-        return out
+            inner = complete_data(some, psi, drawn.found, drawn.weight, hyper)
+            outer, others = drawn.target.other_scores(drawn.found, drawn.weight, hyper)
+            rows = np.ix_(few, inner.places), np.ix_(few, outer)
+            score[rows[0]], score[rows[1]] = inner.score, others
+            information[np.ix_(inner.places, inner.places)] += inner.information
+            # the likelihood's own by the scores' outer products (Berndt, Hall, Hall and Hausman 1974)
+            products = score[few].T @ score[few]
+            information[outer] += products[outer]
+            information[np.ix_(inner.places, outer)] += products[np.ix_(inner.places, outer)]
+        return _Slopes(score, information)
 
-    return np.concatenate(list(in_threads(work, gene_ranges(len(genes), GENES_PER_TASK), threads)))
+    parts = list(in_threads(work, gene_ranges(len(genes), GENES_PER_TASK), threads))
+    return _Slopes(np.concatenate([p.score for p in parts]), np.sum([p.information for p in parts], axis=0))

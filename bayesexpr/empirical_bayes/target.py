@@ -1,4 +1,4 @@
-"""The posterior density of genes at many draws, each with its own hyperparameters, and the scores of those.
+"""The posterior density of genes at many draws, each with its own hyperparameters.
 
 Arrays are [gene, ..., draw] here, draws fastest: each gene has its own draws, and all genes share the hyperparameters
 of a draw.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesexpr.distributions import Float, nb2_logpmf, spherical_student_t_logpdf, sum_to_zero_basis
 from bayesexpr.empirical_bayes.laplace import Study
@@ -110,50 +111,28 @@ class Target:
         joint /= total[:, :, None]
         return Evaluation(alpha, log_phi, beta, gamma, joint, density)
 
-    def scores(self, psi: Float, found: Evaluation, weight: Float, hyper: HyperDraws) -> Float:
-        """Return the derivative [gene, H] of each gene's log marginal likelihood in the hyperparameters.
-
-        It is the posterior mean of the derivative of log prior times likelihood (Fisher's identity), taken where
-        counts depend on intercept, dispersion and effects alone: there only the priors depend on the
-        hyperparameters, but for the size factors.
+    def other_scores(self, found: Evaluation, weight: Float, hyper: HyperDraws) -> tuple[NDArray[np.int64], Float]:
+        """Score each gene in the hyperparameters that its likelihood depends on: size factors, a common dispersion.
 
         Parameters
         ----------
         weight
             [gene, draw], each gene's summing to one.
+
+        Returns
+        -------
+        places, score
+            Their places in theta, and [gene, place] the derivative of the log marginal likelihood: by Fisher's
+            identity the posterior mean of that of the log likelihood.
         """
-        at, full, h = self.study.at, self.study.full, hyper.natural
-
-        def mean(values: Float) -> Float:
-            return np.asarray(np.einsum("g...s,gs->g...", values, weight))
-
-        out = np.zeros((len(psi), at.H))
-        deviation = (psi[:, 0] - h["mu_alpha"]) / h["sigma_alpha"]
-        out[:, 0], out[:, 1] = mean(deviation / h["sigma_alpha"]), mean(deviation**2 - 1)
-        if at.trend:
-            e, start = psi[:, 1], at.dispersion.start
-            falling = h["a1"] * np.exp(-found.alpha)
-            pull = e / h["sigma_phi"]
-            share = falling / (h["a0"] + falling)
-            out[:, start], out[:, start + 1] = mean(pull * (share - 1)), mean(-pull * share)
-            out[:, start + 2] = mean((e * e - 1) * (1 - h["sigma_phi"] / at.sigma_phi_max))
-        # under "no change" the effect has its prior: its scores have mean zero, and are left out rather than averaged
-        changed = 1 - found.probability[:, :, 0] if at.C > 1 else np.ones_like(weight)
-        d = psi[:, at.d]
-        r2 = np.einsum("gks,gks->gs", d, d)
-        pull = changed * ((self.study.nu + at.K) / (self.study.nu + r2) if self.study.nu is not None else 1.0)
-        if at.spike:
-            out[:, at.m] = mean(pull[:, None] * d / h["s"])
-        out[:, at.s] = mean(pull * r2 - changed * at.K)
-        if at.C > 1:
-            out[:, at.weight] = np.einsum("gsc,gs->gc", found.probability - h["weight"], weight)[:, 1:]
-        for column, term in enumerate(full["nuisance_term"]):
-            out[:, at.tau.start + term] += mean(psi[:, at.u.start + column] ** 2 - 1)
+        at = self.study.at
+        places, parts = [np.arange(at.v.start, at.v.stop)], []
         if at.estimated:
-            out[:, at.v] = self._residuals(found, weight, h) @ sum_to_zero_basis(at.S)
+            parts.append(self._residuals(found, weight, hyper.natural) @ sum_to_zero_basis(at.S))
         if not at.trend:
-            out[:, at.dispersion] = self._dispersion_score(found, weight, hyper)[:, None]
-        return out
+            places.append(np.arange(at.dispersion.start, at.dispersion.stop))
+            parts.append(self._dispersion_score(found, weight, hyper)[:, None])
+        return np.concatenate(places), np.concatenate(parts, axis=1) if parts else np.empty((len(weight), 0))
 
     def _slab(self, d: Float) -> Float:
         if self.study.nu is None:

@@ -16,8 +16,9 @@ from bayesexpr.posterior.verdict import LEVELS, Finding, Limits, Verdict
 FEW_GENES = 500
 """Genes below which the hyperparameters' posterior, on which all genes bear, is too far from a normal one."""
 
-LONG_STEP = 0.5
-"""Last step to the hyperparameters' mode, in posterior standard deviations, above which it has not been reached."""
+LONG_STEP = 1.0
+"""Last step to the hyperparameters' mean, in posterior standard deviations, above which it may not have been reached;
+four times as long, and it has not. Proposals alone make steps of up to 0.8."""
 
 
 def approximation_status(
@@ -83,7 +84,7 @@ def judge_approximation(
     k_limit : float
         k-hat above which genes were sampled by chains.
     steps : sequence of float
-        Lengths of the steps to the hyperparameters' mode, in posterior standard deviations.
+        Lengths of the steps to the hyperparameters' mean, in posterior standard deviations.
     """
     limits = limits or Limits()
     words = np.asarray(status, dtype=str)
@@ -91,10 +92,10 @@ def judge_approximation(
     findings = [
         Finding(
             0,
-            "An empirical-Bayes approximation: the posterior of the hyperparameters is taken as normal about the mode "
-            "of their marginal likelihood, and genes are sampled given draws from it.",
+            "An empirical-Bayes approximation: the posterior of the hyperparameters is taken as normal about the mean "
+            "that their marginal likelihood gives, and genes are sampled given draws from it.",
         ),
-        _mode(steps),
+        _steps(steps),
         _weights(np.asarray(k, dtype=float)[answered], np.asarray(moved, dtype=bool)[answered], k_limit),
         _genes(words[answered], limits),
     ]
@@ -115,12 +116,12 @@ def judge_approximation(
     )
 
 
-def _mode(steps: Sequence[float]) -> Finding:
+def _steps(steps: Sequence[float]) -> Finding:
     text = (
-        f"The last of {len(steps)} steps to the hyperparameters' mode was {steps[-1]:.2g} posterior standard "
+        f"The last of {len(steps)} steps to the hyperparameters' mean was {steps[-1]:.2g} posterior standard "
         f"deviations long (limit {LONG_STEP:g})."
     )
-    return Finding(int(not steps[-1] <= LONG_STEP), text)
+    return Finding(0 if steps[-1] <= LONG_STEP else 1 if steps[-1] <= 4 * LONG_STEP else 2, text)
 
 
 def _weights(k: NDArray[np.float64], moved: NDArray[np.bool_], limit: float) -> Finding:

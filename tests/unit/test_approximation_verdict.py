@@ -72,8 +72,9 @@ def test_a_sound_approximation_is_trusted_and_called_one() -> None:
 @pytest.mark.parametrize(
     ("given", "level", "words"),
     [
-        ({"steps": (2.0, 0.9)}, "use with care", "0.9 posterior standard deviations"),
-        ({"steps": (2.0, float("nan"))}, "use with care", "nan"),
+        ({"steps": (2.0, 1.9)}, "use with care", "1.9 posterior standard deviations"),
+        ({"steps": (2.0, 4.5)}, "not trustworthy", "4.5 posterior standard deviations"),
+        ({"steps": (2.0, float("nan"))}, "not trustworthy", "nan"),
         ({"status": "low_ess", "bad": 10}, "use with care", "10 low_ess"),
         ({"status": "high_rhat", "bad": 50}, "not trustworthy", "50 high_rhat"),
         ({"genes": 60}, "use with care", "Only 60 genes"),
