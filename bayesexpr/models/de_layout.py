@@ -129,7 +129,7 @@ class Layout:
         out |= {"s": np.exp(x[..., self.s]), "tau": np.exp(x[..., self.tau])}
         if self.C > 1:
             out["weight"] = special.softmax(ratios, axis=-1)
-        shift = x[..., self.v] @ sum_to_zero_basis(self.S).T if self.estimated else np.zeros(self.S)
+        shift = x[..., self.v] @ sum_to_zero_basis(self.S).T if self.estimated else np.zeros((*x.shape[:-1], self.S))
         out["log_f"] = log_size_factor + shift
         return out
 

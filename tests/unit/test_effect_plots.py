@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from de_posterior import make
 from fake_run import saved_run
-from test_effect import GENES
+from test_effect import GENES, G, a_fit
 
 import bayesexpr as bx
 from bayesexpr.drawing import new_axes
@@ -51,6 +54,13 @@ def test_the_variance_is_split_gene_by_gene(fit: bx.DEFit) -> None:
     np.testing.assert_allclose(split[fitted], turned[fitted])
     own = new_axes()
     assert fit.plot_variance(effect, ax=own) is own
+
+
+def test_size_factors_that_are_taken_as_known_are_no_doubt(tmp_path: Path) -> None:
+    known = a_fit(make(G, size_factors="fixed"), tmp_path / "posterior")
+    split = known.variance_split(known.contrast("group", "c", "a"))[:G]
+    assert split["normalisation"].max() < 1e-20
+    assert (split["sampling"] > 0).all()
 
 
 def test_intervals_are_those_of_the_called_genes(fit: bx.DEFit) -> None:
