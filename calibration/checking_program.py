@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from bayesexpr.distributions import Float
 from bayesexpr.models.base import Draws, Model
+from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.verdict import Finding
 from bayesexpr.program_fit import checked
 from bayesexpr.progress import Progress, Silent
@@ -22,7 +23,6 @@ from .certificate import Certificate, conclude
 from .fitted_study import spread
 from .measured import Measured
 from .quantities import log_lik_of_draws
-from .tail_shape import k_threshold
 
 if TYPE_CHECKING:
     from bayesexpr.program_fit import Fit
@@ -89,7 +89,7 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
         numbers={
             "observations": outcome.size,
             "replicates": min(REPLICATES, size),
-            "k_threshold": k_threshold(size),
+            "k_threshold": reliable_k(size),
             "sensitivity_threshold": prior_sensitivity.THRESHOLD,
             "record": record,
             "seed": seed,
@@ -114,7 +114,7 @@ def _check(
     news.say("leave-one-out")
     left = _leave_one_out(model, draws, data, outcome, rng)
     tables["loo"] = loo_report.program_table(left.elpd, left.pareto_k, size)
-    tables["pareto_k"] = loo_report.k_table(left.pareto_k, k_threshold(size))
+    tables["pareto_k"] = loo_report.k_table(left.pareto_k, reliable_k(size))
     if left.pit is not None:
         tables["pit"] = loo_report.pit_table(left.pit)
         findings.append(loo_report.pit_finding(left.pit))

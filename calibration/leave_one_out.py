@@ -17,6 +17,7 @@ from scipy.special import betainc
 
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.laplace import GenePosterior, Study
+from bayesexpr.posterior.importance import reliable_k, smoothed_weights
 
 from .gene_integration import (
     Hyper,
@@ -28,7 +29,6 @@ from .gene_integration import (
     weigh,
     without_sample,
 )
-from .tail_shape import k_threshold, pareto_k
 
 POINTS, POINTS_AGAIN = 128, 256
 """Points of each component of each gene, at first, and from each proposal for counts that need their own."""
@@ -132,7 +132,7 @@ def leave_one_out(
         for s in range(S):
             _write(out, weighted, s, part.full["count"][s], s, genes, rng)
         tell(f"leave-one-out: {genes[-1] + 1} of {G} genes")
-    limit = k_threshold(number * study.at.C)
+    limit = reliable_k(number * study.at.C)
     wrong = out["pareto_k"] > limit
     for s in range(S if S > 1 else 0):
         chosen = np.flatnonzero(wrong[s])
@@ -160,7 +160,9 @@ def leave_out(weighted: Weighted, s: int) -> tuple[Float, Float, Float]:
     weight /= total
     of_hyper = weight.sum(axis=1)
     # points are judged as if each draw of the hyperparameters counted alike: what reweights those is judged beside
-    k = pareto_k((weight / of_hyper[:, None]).sum(axis=0))
+    with np.errstate(divide="ignore"):
+        of_points = np.log((weight / of_hyper[:, None]).sum(axis=0))
+    k = np.nan_to_num(smoothed_weights(of_points.T)[1], nan=np.inf)
     effective = 1.0 / (of_hyper**2).sum(axis=0) / len(of_hyper)
     return elpd, np.where(effective < LEAST_HYPER, np.inf, k), weight
 

@@ -11,13 +11,13 @@ import pandas as pd
 from scipy import special
 
 from bayesexpr.distributions import Float
+from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.leave_one_out import leave_one_out as plain_leave_one_out
 from bayesexpr.posterior.predictive import log_likelihood
 from bayesexpr.posterior.verdict import Finding
 
 from .leave_one_out import LeftOut
 from .measured import Measured
-from .tail_shape import k_threshold
 
 MOST_UNRELIABLE = 0.01
 """Share of observations with a k-hat above the threshold beyond which no sum is shown."""
@@ -68,7 +68,7 @@ def plain_subset(counts: Any, mu: Float, phi: Float, log_weight: Float, genes: A
         As :func:`bayesexpr.posterior.predictive.log_likelihood` takes them.
     """
     found = plain_leave_one_out(log_likelihood(counts, mu, phi, log_weight).cell)
-    return PlainSubset(found.elpd, found.pareto_k, np.asarray(genes), k_threshold(len(mu)))
+    return PlainSubset(found.elpd, found.pareto_k, np.asarray(genes), reliable_k(len(mu)))
 
 
 def join(parts: Sequence[PlainSubset]) -> PlainSubset:
@@ -94,9 +94,7 @@ def study_table(found: LeftOut, plain: PlainSubset | None) -> pd.DataFrame:
 
 def program_table(elpd: Float, pareto_k: Float, draws: int) -> pd.DataFrame:
     """Plain leave-one-out of a program of the ladder."""
-    return pd.DataFrame(
-        [_row("draws reweighted", np.ravel(elpd), pareto_k, k_threshold(draws))], columns=list(_COLUMNS)
-    )
+    return pd.DataFrame([_row("draws reweighted", np.ravel(elpd), pareto_k, reliable_k(draws))], columns=list(_COLUMNS))
 
 
 def finding(table: pd.DataFrame) -> Finding:

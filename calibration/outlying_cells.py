@@ -6,7 +6,9 @@ it is judged by, and the tail probabilities of the whole table are adjusted for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from bayesexpr.posterior.verdict import Finding
 
 from .leave_one_out import LeftOut
 from .measured import Measured
+from .store import write_atomically
 
 LEVEL = 0.05
 MANY = 0.001
@@ -57,6 +60,27 @@ def outlying_cells(
         for s, g in where
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def mark_outliers(run: str | os.PathLike[str], genes: Collection[str]) -> int:
+    """Give genes the status ``outlier`` in the tables of a RUN folder, where their status was ``ok``.
+
+    Every other byte stays as it is; each table is replaced as a whole.
+
+    Returns
+    -------
+    int
+        Number of genes that had been ``ok``.
+    """
+    marked = 0
+    for path in sorted([*Path(run).glob("results*.csv"), *Path(run).glob("genes.csv")]):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        hit = table["gene"].isin(list(genes)) & (table["status"] == "ok")
+        if hit.any():
+            table.loc[hit, "status"] = "outlier"
+            write_atomically(path, table.to_csv(index=False))
+        marked = max(marked, int(hit.sum()))
+    return marked
 
 
 def finding(table: pd.DataFrame, cells: int, marked: int) -> Finding:

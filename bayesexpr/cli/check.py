@@ -16,6 +16,7 @@ import click
 def check(run: Path, truth: Path | None, seed: int, quiet: bool, strict: bool) -> int:
     """Check the fit in RUN: predictive checks, outlying counts, leave-one-out, priors, calibration."""
     from bayesexpr.calibration.certificate import CHECK
+    from bayesexpr.calibration.outlying_cells import mark_outliers
     from bayesexpr.cli.de import read_truth
     from bayesexpr.de_fit import DEFit
     from bayesexpr.errors import InputError
@@ -32,5 +33,8 @@ def check(run: Path, truth: Path | None, seed: int, quiet: bool, strict: bool) -
         raise InputError(f"--truth is of a differential-expression run; {str(run)!r} is of {fit.model.NAME}.")
     certificate.write(run)
     click.echo(str(certificate))
+    marked = mark_outliers(run, set(certificate.outliers["gene"]))
+    if marked:
+        click.echo(f"status outlier in the results: {marked} more {'gene' if marked == 1 else 'genes'}")
     click.echo(f"check: {run / CHECK}")
     return 4 if strict and not certificate.passed else 0

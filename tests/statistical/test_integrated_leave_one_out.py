@@ -11,7 +11,7 @@ from scipy.special import gammaln, logsumexp
 
 from bayesexpr.calibration.gene_integration import Weighted
 from bayesexpr.calibration.leave_one_out import leave_out
-from bayesexpr.calibration.tail_shape import k_threshold
+from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.leave_one_out import leave_one_out
 
 N, DRAWS, NODES = 200, 1000, 241
@@ -54,7 +54,7 @@ def test_integrated_leave_one_out_equals_a_refit_where_plain_fails() -> None:
         place = (reach < rng.random((DRAWS, 1)) * reach[:, -1:]).sum(axis=1)
         log_lik[:, i] = log_mass(count, eta[np.arange(DRAWS), place])
     plain = leave_one_out(log_lik)
-    assert np.mean(plain.pareto_k > k_threshold(DRAWS)) >= 0.2
+    assert np.mean(plain.pareto_k > reliable_k(DRAWS)) >= 0.2
 
     # the effect integrated by quadrature under 100 of those draws: nodes are the points, priors over them the weights
     few = slice(0, 100)
@@ -63,7 +63,7 @@ def test_integrated_leave_one_out_equals_a_refit_where_plain_fails() -> None:
     log_weight = log_weight - logsumexp(log_weight, axis=1, keepdims=True)
     zero = np.zeros_like(log_weight)
     elpd, k, _ = leave_out(Weighted(log_weight, mass[None], zero[None], zero), 0)
-    assert (k <= k_threshold(100)).all()
+    assert (k <= reliable_k(100)).all()
 
     # refits without each of 50 counts
     exact = np.empty(50)

@@ -16,6 +16,7 @@ from bayesexpr.calibration.checking import check_study
 from bayesexpr.calibration.decisions import study_report
 from bayesexpr.calibration.fitted_study import FittedStudy
 from bayesexpr.calibration.measured import Measured
+from bayesexpr.calibration.outlying_cells import mark_outliers
 from bayesexpr.calibration.prior_sensitivity import CONFLICT, finding, of_study, prior_sensitivity
 from bayesexpr.cli import main
 from bayesexpr.de_fit import DEFit
@@ -141,6 +142,17 @@ def test_draws_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     made = check_study(fit)
     assert any(f.severity == 2 and "not finite" in f.text and "1 gene" in f.text for f in made.findings), str(made)
     assert not made.passed
+
+
+def test_outlying_genes_are_marked_in_the_tables_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    text = 'gene,log2FoldChange,status\ng1,0.10,ok\n"a, b",1e-05,ok\nNA,,all_zero\ng3,2.50,low_ess\n'
+    for name in ("results.csv", "results_b.csv", "genes.csv"):
+        (tmp_path / name).write_text(text)
+    assert mark_outliers(tmp_path, {"a, b", "g3", "NA"}) == 1
+    for name in ("results.csv", "results_b.csv", "genes.csv"):
+        assert (tmp_path / name).read_text() == text.replace("1e-05,ok", "1e-05,outlier")
+    assert mark_outliers(tmp_path, {"a, b"}) == 0
+    assert mark_outliers(tmp_path, set()) == 0
 
 
 def test_one_gene_is_plotted(sound: tuple[DEFit, pd.DataFrame]) -> None:

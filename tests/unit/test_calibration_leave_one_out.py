@@ -12,7 +12,6 @@ from bayesexpr.calibration.leave_one_out import LeftOut, leave_one_out, leave_ou
 from bayesexpr.calibration.loo_report import distance, finding, k_table, pit_finding, program_table
 from bayesexpr.calibration.outlying_cells import finding as outlier_finding
 from bayesexpr.calibration.outlying_cells import outlying_cells
-from bayesexpr.calibration.tail_shape import k_threshold, pareto_k
 from bayesexpr.distributions import nb2_logpmf
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 
@@ -201,27 +200,6 @@ def test_points_follow_their_density() -> None:
         assert np.isfinite(log_q).all()
         np.testing.assert_allclose(np.median(log_q, axis=0), np.median(log_q2, axis=0), atol=1.5)
     assert np.isfinite(weigh(made.study, made.hyper, points(once, 32, rng)).log_weight).all()
-
-
-@pytest.mark.parametrize("size", [100, 400, 4000])
-def test_k_is_that_of_arviz(size: int) -> None:
-    # seed 6: weights with light, middling and infinite variance
-    from arviz_stats.base.array import array_stats
-
-    rng = np.random.default_rng(6)
-    weight = rng.pareto(1 / np.array([0.1, 0.5, 0.9]), (size, 3)) + 1
-    expected = [array_stats.psislw(-np.log(column))[1] for column in weight.T]
-    np.testing.assert_allclose(pareto_k(weight), expected, atol=1e-6)
-
-
-def test_k_of_odd_weights() -> None:
-    same = np.ones((100, 2))
-    assert pareto_k(same).tolist() == [0, 0]
-    same[0, 0] = np.nan
-    assert pareto_k(same)[0] == np.inf
-    assert np.isinf(pareto_k(np.ones((10, 1)))).all()
-    assert k_threshold(4000) == 0.7
-    assert k_threshold(100) == pytest.approx(0.5)
 
 
 def test_no_number_where_one_observation_in_a_hundred_fails() -> None:
