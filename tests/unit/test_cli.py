@@ -46,7 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def refuse(*_: object) -> None:
         raise RuntimeError("the tool chain was asked for")
 
-    monkeypatch.setattr(fitting, "_compile", refuse)
+    monkeypatch.setattr(fitting, "build", refuse)
 
     def call(*arguments: str) -> Said:
         with pytest.raises(SystemExit) as left:
@@ -340,7 +340,7 @@ def test_an_interrupt_is_told_in_one_line(run: Run, monkeypatch: pytest.MonkeyPa
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "_compile", interrupt)
+    monkeypatch.setattr(fitting, "build", interrupt)
     before = everything(tmp_path)
     said = run(*DE, "--quiet")
     assert said.code == 130
