@@ -26,7 +26,7 @@ from .stan_backend import SETTINGS, StanBackend
 # Iterations of the warm-up and after it, where those of `SETTINGS` are too few for what mixes slowly, or more than is
 # needed of what is slow.
 _ITERATIONS = {
-    "hierarchical_expression": (500, 3000),
+    "hierarchical_expression": (500, 1500),
     "variance_components": (500, 3000),
     "zero_inflated_negative_binomial": (300, 600),
 }
