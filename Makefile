@@ -20,13 +20,13 @@ demo: $(VENV)/.installed
 		--design '~ donor + treatment' --contrast treatment,treated,untreated --truth $(STUDY)/truth.csv.gz
 	@echo $(CURDIR)/$(DEMO)/run/report.html
 
-# Most of the time of the tests with Stan goes into compiling programs: two files at a time use two cores.
+# Two files at a time use two cores; most of the time of the tests with Stan goes into compiling programs.
 test: $(VENV)/.installed-docs lint
-	$(BIN)/pytest tests/unit -m 'not slow'
+	$(BIN)/pytest tests/unit -m 'not slow' -n 2 --dist loadfile
 	$(BIN)/pytest tests/stan tests/statistical -m 'not slow' -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed
-	$(BIN)/pytest tests/unit -m 'not slow'
+	$(BIN)/pytest tests/unit -m 'not slow' -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed lint
 	$(BIN)/pytest
@@ -68,6 +68,9 @@ figures: demo
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/study.py bundled
 	$(BIN)/python benchmarks/study.py bundled --set effects=normal --label _normal
+	$(BIN)/python benchmarks/replicates.py
 	$(BIN)/python benchmarks/study.py airway
+	$(BIN)/python benchmarks/empirical_bayes.py bundled
+	$(BIN)/python benchmarks/empirical_bayes.py simulated --no-exact
 	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/ladder.py
