@@ -14,31 +14,35 @@ from .record import FOLDER, read_record
 
 
 def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str, Any] | None:
-    """Find the record of a program with its options and priors.
+    """Find the record of a program with its options and priors, by the fit's own method if there is one.
 
     Its simulated studies have the design of the record's own scenario, not that of the fit.
 
     Returns
     -------
     dict or None
-        ``scenario``, ``verdict``, ``simulations`` and ``reason``; None where no record matches.
+        ``scenario``, ``method``, ``same_method``, ``verdict``, ``simulations`` and ``reason``; None where no record
+        matches.
     """
-    if not folder.is_dir() or method not in METHODS:
+    if not folder.is_dir():
         return None
-    wanted = plan(model, method=method)[1].digest()
+    own = plan(model, method=method)[1].digest() if method in METHODS else None
+    scenario = plan(model)[0].digest()
     found = []
     for path in sorted(folder.glob(f"{model.NAME}-*.json")):
         try:
             record = read_record(path)
         except InputError:
             continue
-        if record["backend_digest"] == wanted:
+        if record["backend_digest"] == own or record["scenario_digest"] == scenario:
             found.append(record)
     if not found:
         return None
-    best = max(found, key=lambda record: record["simulations"]["finished"])
+    best = max(found, key=lambda record: (record["backend_digest"] == own, record["simulations"]["finished"]))
     return {
         "scenario": best["scenario"],
+        "method": best["backend"],
+        "same_method": best["backend_digest"] == own,
         "verdict": best["verdict"],
         "simulations": best["simulations"]["finished"],
         "reason": best["reasons"][0] if best["reasons"] else "",
@@ -53,8 +57,10 @@ def finding(model: Model, record: dict[str, Any] | None, method: str) -> Finding
             f"No calibration record is committed for {model.NAME} with these options and priors by {method}; "
             f"`bayesexpr sbc {model.NAME}` makes a campaign.",
         )
+    other = "" if record["same_method"] else f" not by {method} but"
     text = (
-        f"Simulation-based calibration of this program, options and priors ({record['simulations']} simulations of "
-        f"{record['scenario']}, not of this study's design): {record['verdict']}; {record['reason']}."
+        f"Simulation-based calibration of this program, options and priors{other} by {record['method']} "
+        f"({record['simulations']} simulations of {record['scenario']}, not of this study's design): "
+        f"{record['verdict']}; {record['reason']}."
     )
-    return Finding(int(record["verdict"] == "FAIL"), text)
+    return Finding(int(record["verdict"] == "FAIL" and record["same_method"]), text)

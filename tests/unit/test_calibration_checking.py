@@ -38,7 +38,8 @@ def certificate(sound: tuple[DEFit, pd.DataFrame]) -> Certificate:
 
 def test_a_sound_fit_gets_every_table_and_no_alarm(certificate: Certificate) -> None:
     assert set(certificate.tables) == set(TABLES)
-    assert all(f.severity == 0 for f in certificate.findings if "Power-scaling" not in f.text), str(certificate)
+    others = ("Power-scaling", "Simulation-based")  # of made-up hyperparameters, and of another place
+    assert not [f.text for f in certificate.findings if f.severity and not f.text.startswith(others)]
     assert certificate.passed
     assert len(certificate.outliers) == 0
     loo = certificate.tables["loo"]

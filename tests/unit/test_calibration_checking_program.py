@@ -82,9 +82,12 @@ def test_a_record_is_found_by_program_options_and_priors(tmp_path: Path) -> None
 
     model = registry.get("beta_binomial")()
     assert matched_record(model, "nuts", tmp_path) is None
+    what, how = plan(model, method="nuts")
     record = {
         "scenario": "beta_binomial-default",
-        "backend_digest": plan(model, method="nuts")[1].digest(),
+        "scenario_digest": what.digest(),
+        "backend": how.name,
+        "backend_digest": how.digest(),
         "verdict": "PASS",
         "reasons": ["no alarm"],
         "simulations": {"finished": 1000},
@@ -94,6 +97,10 @@ def test_a_record_is_found_by_program_options_and_priors(tmp_path: Path) -> None
     assert found is not None
     assert found["simulations"] == 1000
     assert "1000 simulations" in finding(model, found, "nuts").text
+    by_another = matched_record(model, "advi", tmp_path)
+    assert by_another is not None
+    assert "not by advi but by nuts" in finding(model, by_another, "advi").text
+    assert finding(model, {**by_another, "verdict": "FAIL"}, "advi").severity == 0
     other = registry.get("beta_binomial")(priors={"theta": bx.Beta(2, 2)})
     assert matched_record(other, "nuts", tmp_path) is None
     assert "No calibration record" in finding(other, None, "nuts").text
