@@ -30,7 +30,7 @@ data {
   int<lower=0> C; // classes with at least one fragment
   array[C] int<lower=1> count;
   int<lower=0> N; // entries of A, row by row
-  vector<lower=0>[N] value;
+  vector<lower=0>[N] value; // of each entry
   array[N] int<lower=1, upper=T> transcript; // column of each entry
   array[C + 1] int<lower=1, upper=N + 1> first; // first entry of each row; the last is N + 1
   vector<lower=0>[T] exposure; // positions
@@ -38,8 +38,8 @@ data {
   // forest
   int<lower=1, upper=T> B; // blocks
   array[B] int<lower=1> root; // nodes: 1 to T are transcripts, above them splits, in order from root to leaves
-  array[T - B] int<lower=1, upper=2 * T - B> left;
-  array[T - B] int<lower=1, upper=2 * T - B> right;
+  array[T - B] int<lower=1, upper=2 * T - B> left; // node below each split on the left
+  array[T - B] int<lower=1, upper=2 * T - B> right; // and on the right
   vector[T] center; // of log totals [B], then of logits [T - B]
   vector<lower=0>[T] scale;
   // prior: numbers are data

@@ -16,8 +16,8 @@ data {
   int<lower=1> L; // libraries
   array[N] int<lower=0> count; // reads at the position
   vector<lower=0>[N] distance; // nt from the 3' end
-  array[N] int<lower=1, upper=J> curve;
-  array[J] int<lower=1, upper=L> library;
+  array[N] int<lower=1, upper=J> curve; // of each position
+  array[J] int<lower=1, upper=L> library; // of each curve
   vector<lower=0>[J] middle; // mean distance of each curve, nt
   // priors: numbers are data
   real log_c0_mean;

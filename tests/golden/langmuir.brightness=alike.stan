@@ -28,7 +28,7 @@ data {
   int<lower=1> A; // arrays
   int<lower=0> U; // unknown concentrations
   vector[N] intensity; // background-corrected ones may be negative
-  array[N] int<lower=1, upper=P> probe;
+  array[N] int<lower=1, upper=P> probe; // of each intensity
   array[N] int<lower=1, upper=A> chip; // array of each intensity
   array[N] int<lower=0, upper=U> unknown; // number of the unknown concentration; 0 for a standard
   vector<lower=0>[N] standard; // concentration of a standard; 0 where it is unknown

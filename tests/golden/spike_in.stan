@@ -36,8 +36,8 @@ data {
   array[S, G] int<lower=0> standard_count;
   array[S, H] int<lower=0> target_count;
   matrix[S, G] log_molecules; // log number of molecules of the standards
-  row_vector[G] standard_log_length;
-  row_vector[H] target_log_length;
+  row_vector[G] standard_log_length; // log effective length over the geometric mean of all
+  row_vector[H] target_log_length; // likewise
   // units of the coordinates
   real level_center;
   row_vector[S - 1] shift_center;

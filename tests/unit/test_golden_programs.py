@@ -56,7 +56,7 @@ def test_variants_differ() -> None:
     assert len(set(texts)) == len(texts)
 
 
-@pytest.mark.parametrize("name", LADDER)
+@pytest.mark.parametrize("name", registry.names())
 def test_every_data_line_is_explained(name: str) -> None:
     options = {key: option.default for key, option in registry.get(name).OPTIONS.items()}
     code = render(name, options).code
@@ -66,11 +66,12 @@ def test_every_data_line_is_explained(name: str) -> None:
     # numbers of priors stand under one comment, and so does whitening
     allowed = ("_mean;", "_sd;", "_shape;", "_scale;", "_rate;", "_b;", "count;", "estimate;", "standard_error;")
     allowed += ("_max;", "_concentration;", "nuisance_design;", "center;", "scale;", "slope;", "driver;")
+    allowed += ("_variance;", "_spread;")
     assert all(line.endswith(allowed) for line in bare), bare
     assert "prior_only; // 1: leave the likelihood out" in block
 
 
-@pytest.mark.parametrize("name", LADDER)
+@pytest.mark.parametrize("name", registry.names())
 def test_a_program_computes_nothing_that_sampling_does_not_need(name: str) -> None:
     options = {key: option.default for key, option in registry.get(name).OPTIONS.items()}
     assert "generated quantities" not in render(name, options).code
