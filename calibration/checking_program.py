@@ -115,7 +115,7 @@ def _check(
     left = _leave_one_out(model, draws, data, outcome, rng)
     tables["loo"] = loo_report.program_table(left.elpd, left.pareto_k, size)
     tables["pareto_k"] = loo_report.k_table(left.pareto_k, reliable_k(size))
-    if left.pit is not None:
+    if left.pit is not None and len(left.pit) >= loo_report.LEAST_FOR_PIT:
         tables["pit"] = loo_report.pit_table(left.pit)
         findings.append(loo_report.pit_finding(left.pit))
     findings.append(loo_report.finding(tables["loo"]))

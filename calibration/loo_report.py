@@ -22,7 +22,7 @@ from .measured import Measured
 MOST_UNRELIABLE = 0.01
 """Share of observations with a k-hat above the threshold beyond which no sum is shown."""
 
-PIT_BINS = 20
+PIT_BINS, LEAST_FOR_PIT = 20, 10
 PIT_CARE, PIT_WORST = 0.03, 0.15
 """Largest distance between the distribution of the PIT and the uniform that is fine, and that is still usable."""
 
@@ -148,7 +148,7 @@ def pit_finding(pit: Float, samples: Mapping[int, str] | None = None) -> Finding
     """
     whole = distance(pit)
     limit = max(PIT_CARE, special.kolmogi(0.01) / np.sqrt(pit.size))
-    text = f"Leave-one-out PIT of {pit.size} counts: at most {whole:.3f} from uniform (limit {limit:.3f})"
+    text = f"Leave-one-out PIT of {pit.size} observations: at most {whole:.3f} from uniform (limit {limit:.3f})"
     if samples and len(samples) > 1:
         each = {name: distance(pit[s]) for s, name in samples.items()}
         worst = max(each, key=lambda name: each[name])

@@ -87,7 +87,7 @@ def finding(table: pd.DataFrame) -> Finding:
             return Measured(
                 int(diagnosis == CONFLICT),
                 f"Power-scaling: {diagnosis} for {len(hit)} of {len(table)} quantities, most for {row['quantity']} "
-                f"with the prior of the {row['strongest']} (sensitivity {max(sizes):.2f}, limit {THRESHOLD}).",
+                f"with the prior on {row['strongest']} (sensitivity {max(sizes):.2f}, limit {THRESHOLD}).",
                 max(sizes) / THRESHOLD,
             )
     if LIKELIHOOD not in table:
