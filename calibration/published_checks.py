@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bayesexpr.errors import CompilationError, SamplingError
+from bayesexpr.errors import BayesexprError, CompilationError
 from bayesexpr.stan.methods import generate_quantities, log_prob
 from bayesexpr.stan.program import StanProgram
 
@@ -116,7 +116,7 @@ def an_empty_sample_is_fitted(backend: PublishedBackend) -> Finding:
     data["count"][0] = 0
     try:
         backend.fit(data, SEED)
-    except SamplingError as error:
+    except BayesexprError as error:
         return Finding(backend.defect.name, "empty sample", True, str(error).split(";")[0].split("\n")[0][:80])
     return Finding(backend.defect.name, "empty sample", False, "fitted")
 
