@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PCA_GENES = 500
 CURVE_GENES = 6
+TOP = 12  # genes that are drawn with their counts
 
 
 def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | None) -> ReportContent:
@@ -53,6 +54,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
         min_ess=Limits().ess_per_chain * draws["chain"],
         interval=effects[0].ci,
         groups=None if factor is None else [str(v) for v in table[fit.design.tested.split(":")[0]]],
+        replicates=_replicates(fit, {gene for c in contrasts for gene in top_genes(c.table, c.called, TOP)["gene"]}),
         log_counts=logs[:, varied],
         energy=None if diagnostics.get("ebfmi") is None else np.asarray(fit.posterior["sample_stats"]["energy"]),
         dispersion_trend=_trend(fit, normalised),
@@ -60,6 +62,20 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
         warnings=fit.warnings,
         certificate=read_certificate(fit.folder),
     )
+
+
+def _replicates(fit: DEFit, genes: set[str]) -> dict[str, Any]:
+    """Replicate normalised counts [draw, sample] of a few genes, in the order of the study."""
+    from bayesexpr.calibration.fitted_study import replicates_of_gene
+
+    found = {}
+    for gene in (name for name in fit.data.genes if name in genes):
+        try:
+            drawn = replicates_of_gene(fit, gene, np.random.default_rng(1))[1]
+        except ValueError:  # not fitted, or with a mean beyond what a Poisson variate can have
+            continue
+        found[gene] = drawn / fit.size_factors
+    return found
 
 
 def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> ContrastContent:

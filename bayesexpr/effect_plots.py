@@ -6,7 +6,7 @@ triangles are the genes that are called. See :mod:`bayesexpr.plots` for what all
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,9 +107,10 @@ def plot_top_genes(
     counts: pd.DataFrame,
     groups: Sequence[str] | None = None,
     *,
+    replicates: Mapping[str, ArrayLike] | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> NDArray[Any]:
-    """Normalised counts of some genes beside their posterior effects.
+    """Normalised counts of some genes, over what the fit predicts for them, beside their posterior effects.
 
     Parameters
     ----------
@@ -119,6 +120,8 @@ def plot_top_genes(
         Normalised counts, samples x genes, with a column for each of these genes.
     groups : sequence of str, optional
         Group of every sample.
+    replicates : mapping of gene to array [draw, sample], optional
+        Normalised counts replicated from the fit; 90 % of those of a group are a bar behind its counts.
     axes : two matplotlib.axes.Axes, optional
         For the counts and for the effects.
 
@@ -134,6 +137,10 @@ def plot_top_genes(
     samples = group_members(groups, len(counts))
     for number, (group, members) in enumerate(samples):
         shift = 0.0 if len(samples) == 1 else 0.36 * (number / (len(samples) - 1) - 0.5)
+        for place, gene in zip(places, table["gene"], strict=True):
+            if replicates is not None and gene in replicates:
+                low, high = np.quantile(np.asarray(replicates[gene], dtype=float)[:, members], (0.05, 0.95)) + 0.5
+                left.hlines(place + shift, low, high, color=GROUPS[number % len(GROUPS)], alpha=0.25, linewidth=6)
         values = counts[list(table["gene"])].to_numpy(float)[members] + 0.5
         left.scatter(
             values.ravel(),

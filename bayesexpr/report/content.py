@@ -79,6 +79,8 @@ class ReportContent:
         Group of every sample, for colours.
     normalised_counts : pandas.DataFrame
         Samples x genes, with at least the genes of `bayesexpr.report.top_genes`.
+    replicates : mapping of gene to array [draw, sample]
+        Normalised counts replicated from the fit, of some of these genes.
     log_counts : array [sample, gene], optional
         Normalised log counts for the principal components.
     verdict : Verdict
@@ -117,6 +119,7 @@ class ReportContent:
     min_ess: float
     interval: float = 0.95
     groups: Sequence[str] | None = None
+    replicates: Mapping[str, ArrayLike] = field(default_factory=dict)
     log_counts: ArrayLike | None = None
     energy: ArrayLike | None = None
     dispersion_trend: tuple[ArrayLike, ArrayLike] | None = None
@@ -129,7 +132,7 @@ def top_genes(table: pd.DataFrame, called: ArrayLike, count: int = 12) -> pd.Dat
     """Pick the rows to show first: called genes with the largest effects, then the surest of the others."""
     flags = np.asarray(called, dtype=bool)
     answered = table["lfdr"].notna().to_numpy()
-    size = table["log2FoldChange"].abs()
-    first = table[flags & answered].assign(_size=size).sort_values("_size", ascending=False, kind="stable")
-    rest = table[~flags & answered].sort_values("lfdr", kind="stable")
-    return pd.concat([first.drop(columns="_size"), rest]).head(count)
+    first, rest = np.flatnonzero(flags & answered), np.flatnonzero(~flags & answered)
+    by_effect = np.argsort(-table["log2FoldChange"].abs().to_numpy()[first], kind="stable")
+    by_sureness = np.argsort(table["lfdr"].to_numpy()[rest], kind="stable")
+    return table.iloc[np.concatenate([first[by_effect], rest[by_sureness]])[:count]]

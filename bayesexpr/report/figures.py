@@ -111,14 +111,15 @@ def changes(content: ReportContent, contrast: ContrastContent) -> list[Image]:
     top = top_genes(contrast.table, contrast.called)
     top = top[top["gene"].isin(content.normalised_counts.columns)]
     if len(top):
-        axes = plots.plot_top_genes(top, content.normalised_counts, content.groups)
+        behind = "over the range of 90 % of the counts that the fit would make again, " if content.replicates else ""
+        axes = plots.plot_top_genes(top, content.normalised_counts, content.groups, replicates=content.replicates)
         images.append(
             image(
                 axes[0].figure,
                 f"Normalised counts of {len(top)} genes in every sample beside their posterior log2 fold changes.",
-                "The genes with the largest effects among those called: every sample's normalised count, and the "
-                f"posterior mean with its {100 * content.interval:g} % interval, averaged over the possibility of no "
-                "change and given that there is one.",
+                f"The genes with the largest effects among those called: every sample's normalised count, {behind}and "
+                f"the posterior mean with its {100 * content.interval:g} % interval, averaged over the possibility of "
+                "no change and given that there is one.",
                 wide=True,
             )
         )

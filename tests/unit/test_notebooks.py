@@ -94,6 +94,7 @@ def test_a_run_is_reported_as_it_was_asked(run: Path) -> None:
     assert "Against the known truth" in sections["sure"].body
     assert "Against the known truth" not in fit.sections(["batch,y,x"])["sure"].body
     assert len(CONTRASTS) == sections["changed"].body.count('class="contrast"')
+    assert "counts that the fit would make again" in sections["changed"].body
 
 
 def test_a_section_brings_style_and_script_into_a_notebook(run: Path) -> None:

@@ -113,6 +113,22 @@ def test_top_genes_show_counts_beside_both_intervals() -> None:
     draw(left.figure)
 
 
+def test_replicates_are_a_bar_behind_the_counts_of_each_group() -> None:
+    top = RESULTS.head(3)
+    gene = top["gene"].iloc[1]
+    drawn = {gene: np.random.default_rng(1).poisson(50, (400, len(COUNTS)))}
+    bars = [
+        c
+        for c in plots.plot_top_genes(top, COUNTS, CONDITION, replicates=drawn)[0].collections
+        if c.get_alpha() == 0.25
+    ]
+    assert len(bars) == 2  # one gene in two groups
+    for bar, group in zip(bars, ("untrt", "trt"), strict=True):
+        ((low, _), (high, _)) = bar.get_segments()[0]
+        inside = drawn[gene][:, np.array(CONDITION) == group] + 0.5
+        assert 0.88 < ((low <= inside) & (inside <= high)).mean() < 0.95
+
+
 def test_called_genes_are_counted_in_the_legend() -> None:
     ax = plots.plot_volcano(RESULTS, y="lfsr")
     called = RESULTS["qvalue"] < 0.05

@@ -233,6 +233,13 @@ def test_top_genes_are_called_ones_by_effect_then_the_surest() -> None:
     assert top["lfdr"].notna().all()
 
 
+def test_where_nothing_is_called_the_surest_genes_come_first() -> None:
+    results, _ = table(50)
+    top = top_genes(results, np.zeros(50, dtype=bool), 5)
+    assert top["gene"].tolist() == results.sort_values("lfdr", kind="stable")["gene"].head(5).tolist()
+    assert top_genes(results.iloc[:0], np.zeros(0, dtype=bool)).empty
+
+
 def test_a_failure_leaves_the_old_report_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
