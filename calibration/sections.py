@@ -11,7 +11,6 @@ from bayesexpr.report.page import Report, environment
 from .verdict import RULES, QuantityVerdict
 
 if TYPE_CHECKING:
-    from .decisions import DecisionReport
     from .result import Campaign
 
 _PANELS = 12
@@ -38,7 +37,7 @@ def calibration_report(campaign: Campaign) -> Report:
                 replication=campaign.replication,
                 images=_images(campaign) if key == "trust" else [],
                 rows=_rows(campaign) if key == "trust" else [],
-                decisions=_decisions(campaign.decision_report()) if key == "sure" else [],
+                decisions=_decisions(campaign) if key == "sure" else [],
                 replay=campaign.to_dict()["replay"] if key == "again" else "",
             )  # fmt: skip
 
@@ -117,36 +116,7 @@ def _row(q: QuantityVerdict) -> dict[str, Any]:
     }
 
 
-def _decisions(report: DecisionReport | None) -> list[dict[str, Any]]:
-    """Rows of what was stated and what came true, for every bin with genes and every list."""
-    if report is None:
-        return []
-    rows = [
-        {
-            "what": f"{name} from {b.low:g} to {b.high:g}",
-            "genes": b.n,
-            "stated": b.claimed,
-            "realised": b.realised,
-            "ok": b.ok,
-        }
-        for name, bins in (("lfsr", report.lfsr), ("lfdr", report.lfdr))
-        for b in bins
-        if b.n
-    ]
-    rows += [
-        {
-            "what": f"list, {name} below {r.level:g}",
-            "genes": r.listed,
-            "stated": r.claimed,
-            "realised": r.realised,
-            "ok": r.ok,
-        }
-        for name, lists in (("s-value", report.svalue), ("q-value", report.qvalue))
-        for r in lists
-        if r.listed
-    ]
-    top = report.top
-    if top.n:
-        what = "genes missed by the 90 % intervals of the largest estimates"
-        rows.append({"what": what, "genes": top.n, "stated": 0.1, "realised": 1 - top.observed, "ok": top.ok})
-    return rows
+def _decisions(campaign: Campaign) -> list[Any]:
+    """Rows of what was stated of genes and what came true."""
+    report = campaign.decision_report()
+    return [] if report is None else list(report.table().itertuples(index=False))
