@@ -27,13 +27,15 @@ from bayesexpr.errors import OptionError
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 from bayesexpr.posterior import store
 from bayesexpr.posterior.approximation_verdict import approximation_status, judge_approximation
-from bayesexpr.posterior.de_draws import GENES_PER_BLOCK
 from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.predictive import holm
 from bayesexpr.posterior.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+
+GENES_PER_TASK = 1024
+"""Genes sampled together: enough of them that those left to Markov chains share the cost of a step."""
 
 FEWEST_DRAWS = 100
 """Draws below which neither weights nor groups of chains can be judged."""
@@ -138,7 +140,7 @@ def sample_approximately(
     store.create(path, natural, {}, coords(full, data, plan, (1, draws)), full["count"], constant(full))
 
     def tasks() -> Iterator[GeneTask]:
-        for some in gene_ranges(G, GENES_PER_BLOCK):
+        for some in gene_ranges(G, GENES_PER_TASK):
             yield GeneTask(study.subset(some), some, hyper.center, theta, hyper.score[some], seed)
 
     names = ("k", "ess_bulk", "ess_tail", "rhat")

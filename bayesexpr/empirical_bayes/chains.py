@@ -99,7 +99,8 @@ class _Population:
         # the chains of one half move at once, each by differences between chains of its group in the other half
         self.halves = [np.flatnonzero(np.any(halves[h * GROUPS : (h + 1) * GROUPS], axis=0)) for h in (0, 1)]
         self.partners = [
-            [np.flatnonzero(halves[(1 - h) * GROUPS + group[chain]]) for chain in self.halves[h]] for h in (0, 1)
+            _table([np.flatnonzero(halves[(1 - h) * GROUPS + group[chain]]) for chain in self.halves[h]])
+            for h in (0, 1)
         ]
         self.hyper = [HyperDraws.of(study, hyper.theta[half]) for half in self.halves]
         self.moved = [proposal.moved(hyper.theta[half]) for half in self.halves]
@@ -129,7 +130,7 @@ class _Population:
         """Move each chain by a difference of two others, scaled for its dimension unless `whole`."""
         P, count = here.shape[1:]
         size = 1.0 if whole else 2.38 / np.sqrt(2 * P)
-        pool = np.stack(self.partners[h])
+        pool = self.partners[h]
         trial = np.empty_like(here)
         for k, stream in enumerate(self.streams):
             first = stream.integers(pool.shape[1], size=count)
@@ -152,6 +153,12 @@ class _Population:
         )
         trial = self.proposal.draw(together)
         return trial, self.proposal.log_density(here) - self.proposal.log_density(trial)
+
+
+def _table(rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Stack rows, cut to the shortest."""
+    size = min(row.size for row in rows)
+    return np.stack([row[:size] for row in rows])
 
 
 def _compare(psi: Float, group: NDArray[np.int64]) -> tuple[float, float, float]:

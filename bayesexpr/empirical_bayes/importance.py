@@ -37,6 +37,9 @@ MORE = 4
 ENOUGH = 0.25
 """Effective draws, as a share of those kept, below which it does not: resampling leaves half at most."""
 
+SCARCE = 0.1
+"""The same, below which, after more proposals, the gene is sampled by chains."""
+
 TAIL_SD = 1.645
 """The 5 % and 95 % quantiles of an effect, in standard deviations of a normal."""
 
@@ -130,7 +133,7 @@ class GeneSample:
         [gene] effective draws of the least certain of intercept, dispersion and effect; R-hat, NaN where there are no
         chains to compare.
     moved
-        [gene] whether the gene was sampled by Markov chains, its weights being unusable.
+        [gene] whether the gene was sampled by Markov chains, its weights being unusable or too uneven.
     """
 
     block: GeneBlock
@@ -153,7 +156,7 @@ def sample_genes(task: GeneTask) -> GeneSample:
     poor = ~(np.minimum(found.bulk, found.tail) >= ENOUGH * draws) | ~(found.k <= reliable_k(draws))
     if poor.any():
         _sample(task, np.flatnonzero(poor), proposal, MORE, found)
-    bad = ~(found.k <= reliable_k(draws))
+    bad = ~(found.k <= reliable_k(draws)) | ~(np.minimum(found.bulk, found.tail) >= SCARCE * draws)
     kept = HyperDraws.of(task.study, task.theta)
     if bad.any():
         which = np.flatnonzero(bad)

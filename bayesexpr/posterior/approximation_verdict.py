@@ -126,9 +126,9 @@ def _steps(steps: Sequence[float]) -> Finding:
 
 def _weights(k: NDArray[np.float64], moved: NDArray[np.bool_], limit: float) -> Finding:
     usable = k[~moved]
-    text = f"The importance weights of {usable.size} genes can be used (k-hat up to {limit:.2f} can"
+    text = f"The importance weights of {usable.size} genes are used (k-hat up to {limit:.2f} can be"
     text += f"; the largest is {usable.max():.2f})" if usable.size else ")"
-    text += f"; {int(moved.sum())} genes with a larger one were sampled by Markov chains." if moved.any() else "."
+    text += f"; {int(moved.sum())} genes with unusable ones were sampled by Markov chains." if moved.any() else "."
     return Finding(0, text)
 
 

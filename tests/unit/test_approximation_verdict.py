@@ -65,7 +65,7 @@ def test_a_sound_approximation_is_trusted_and_called_one() -> None:
     assert found.level == "trustworthy"
     words = " ".join(found.sentences)
     assert "approximation" in words
-    assert "3 genes with a larger one were sampled by Markov chains" in words
+    assert "3 genes with unusable ones were sampled by Markov chains" in words
     assert "R-hat" not in words
 
 
