@@ -33,6 +33,7 @@ EXTRA = 'pip install "bayesexpr[notebook]"'
 TIMEOUT = 1800.0
 """Seconds that a cell may take."""
 
+_LONGEST_SOCKET = 90
 _HIDDEN = "notebook-only"  # tag of cells that speak to readers of the notebook, not of the page
 _STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL | re.IGNORECASE)
 _PANDAS = re.compile(r' style="[^"]*"| border="1"')
@@ -217,13 +218,13 @@ def _kernel_manager(scratch: Path) -> Any:
                 argv=[*argv, "--InteractiveShellApp.ignore_cwd=True"], display_name="Python 3", language="python"
             )
 
-    # sockets in a folder that only this user can enter, not ports of the machine
+    # sockets in a folder that only this user can enter, not ports of the machine; their paths may have about 100 bytes
+    private = len(os.fsencode(scratch)) < _LONGEST_SOCKET
     return AsyncKernelManager(
         kernel_name="python3",
         kernel_spec_manager=_ThisPython(),
         connection_file=str(scratch / "kernel.json"),
-        transport="ipc",
-        ip=str(scratch / "k"),
+        **({"transport": "ipc", "ip": str(scratch / "k")} if private else {}),
     )
 
 

@@ -12,6 +12,7 @@ import html
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -180,6 +181,14 @@ def test_parameters_come_below_their_defaults_and_must_exist() -> None:
     assert book.cells[2].outputs[0].text == '["it\'s", None]\n'
     with pytest.raises(InputError, match="no parameter 'B'"):
         code("1", B=2)
+
+
+def test_a_long_temporary_folder_holds_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("long" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    book = notebooks.execute(new_notebook(cells=[new_code_cell("6 * 7")]), timeout=60)
+    assert book.cells[0].outputs[0].data["text/plain"] == "42"
 
 
 def test_a_file_beside_the_notebook_is_not_taken_for_a_module(tmp_path: Path) -> None:
