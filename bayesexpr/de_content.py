@@ -92,7 +92,7 @@ def _contrast(fit: DEFit, effect: Effect, truth: pd.DataFrame | None) -> Contras
         lfc_threshold=effect.lfc_threshold,
         rope=effect.rope,
         warning=chosen.warning,
-        curve=exceedance_of(fit, effect, first),
+        curve=exceedance_of(fit, effect, first) if len(first) else None,
         truth=truth,
         variance=fit.variance_split(effect),
     )

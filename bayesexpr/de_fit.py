@@ -205,6 +205,8 @@ class DEFit:
         absent = set(genes or ()) - set(rows["gene"][rows["lfsr"].notna()])
         if absent:
             raise InputError(f"a gene that was fitted is needed; {min(absent)!r} is not one.")
+        if rows.empty:
+            raise InputError("no gene of this fit has an answer: there is nothing to plot.")
         return plots.plot_prob_curve(*exceedance_of(self, effect, rows), ax=ax)
 
     def plot_variance(self, effect: Effect, ax: Axes | None = None) -> Axes:

@@ -164,9 +164,12 @@ def exceedance_curve(fit: DEFit, contrast: Contrast, genes: Any, thresholds: Any
 
 
 def exceedance_of(fit: DEFit, effect: Effect, rows: pd.DataFrame) -> tuple[Any, Any, list[str]]:
-    """Return thresholds (log2), P(|log2 fold change| > threshold) [threshold, gene] and genes, of rows of a table."""
+    """Return thresholds (log2), P(|log2 fold change| > threshold) [threshold, gene] and genes, of rows of a table.
+
+    There must be a row.
+    """
     places = np.searchsorted(np.flatnonzero(fit.genes["fitted"].to_numpy()), rows.index.to_numpy())
-    largest = float(rows["log2FoldChange"].abs().fillna(0.0).max()) if len(rows) else 0.0
+    largest = float(rows["log2FoldChange"].abs().max())
     thresholds = np.linspace(0, max(2.0, 1.5 * largest), 60)
     return thresholds, exceedance_curve(fit, effect.contrast, places, thresholds), list(rows["gene"])
 

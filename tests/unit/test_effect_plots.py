@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ def test_the_chance_of_a_change_falls_with_its_size(fit: bx.DEFit) -> None:
     for gene in ("zero", "no such gene"):  # one without a count was not fitted
         with pytest.raises(InputError, match=f"{gene!r} is not one"):
             fit.plot_exceedance(effect, [gene])
+
+
+def test_a_fit_without_an_answer_is_reported_and_not_plotted(fit: bx.DEFit) -> None:
+    mute = dataclasses.replace(fit, genes=fit.genes.assign(status="not_finite"))
+    effect = mute.contrast("group", "c", "a")
+    assert effect.table["lfdr"].isna().all()
+    with pytest.raises(InputError, match="no gene of this fit has an answer"):
+        mute.plot_exceedance(effect)
+    assert "0 genes are called changed" in mute.sections()["changed"].body
 
 
 def test_the_variance_is_split_gene_by_gene(fit: bx.DEFit) -> None:
