@@ -250,13 +250,15 @@ class DEFit:
 
         `thresholds` are the keyword arguments of :meth:`contrast`.
         """
-        used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        used = max(one.ru_maxrss for one in usage)
         record = {
             **self.record,
             "command": command,
             "contrasts": list(contrasts),
             "thresholds": dict(thresholds),
             "seconds": {**self.record["seconds"], "total": seconds},
+            "cpu_seconds": sum(one.ru_utime + one.ru_stime for one in usage),
             "peak_memory_gb": used / (2**30 if sys.platform == "darwin" else 2**20),
         }
         return replace(self, record=record)

@@ -54,7 +54,8 @@ class DESettings:
     ----------
     chains, warmup, draws
         NUTS chains, and iterations of each. Chains start from an approximation of the posterior, so that the warm-up
-        only has to find the step size and forget the start. `draws` are those that are kept.
+        only has to find the step size and forget the start. `draws` are those that are kept; empirical Bayes has no
+        chains, and keeps so many in all.
     thin
         Iterations for each draw kept; by default 1 by NUTS (2 where more than 10,000 genes are fitted), 4 by the
         blocked sampler, which makes as many for each of the warm-up, too.
