@@ -26,7 +26,7 @@ import numpy as np
 
 from bayesexpr.stan.program import StanProgram
 
-_NOT_FOLLOWED = ("bayesexpr.models.checks", "bayesexpr.errors", "bayesexpr.stan.")
+_NOT_FOLLOWED = ("bayesexpr.models.checks", "bayesexpr.errors", "bayesexpr.stan.", "bayesexpr.calibration.digests")
 _NO_MATTER = frozenset({"annotation", "returns", "type_comment", "type_params", "kind", "ctx"})
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _SPACE = re.compile(r"\s+")

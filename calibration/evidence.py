@@ -17,45 +17,35 @@ from pathlib import Path
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 
-from .backend import Backend
 from .campaign import Progress, run_campaign
 from .program_sbc import plan
 from .record import FOLDER, read_record, stale, write_record
-from .scenarios import Scenario
 
 TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
-FAST = frozenset({"beta_binomial", "gamma_poisson", "dirichlet_multinomial"})
-"""Programs whose fits take a fraction of a second: their committed records are of the release tier."""
-SLOW = frozenset({"negative_binomial_de-blocked"})
-"""Made for studies of many genes, and slow on the many small ones of a campaign: recorded at the smoke tier."""
-
-
-def campaigns() -> dict[str, tuple[str, str]]:
-    """Return program and method of every campaign by name: each program by NUTS, the flagship by its other one too."""
-    by_nuts = {name: (name, "nuts") for name in registry.names()}
-    return by_nuts | {"negative_binomial_de-blocked": ("negative_binomial_de", "blocked")}
-
-
-def planned(name: str) -> tuple[Scenario, Backend]:
-    """Return what is simulated and what fits it, of a campaign by its name."""
-    known = campaigns()
-    if name not in known:
-        raise InputError(f"there is no campaign {name!r}; there are {', '.join(known)}.")
-    program, method = known[name]
-    return plan(program, method=method)
+FAST = frozenset({"dirichlet_multinomial"})
+"""Programs whose committed records are of the release tier."""
+SLOW = frozenset(
+    {
+        "hierarchical_expression",
+        "negative_binomial_de",
+        "variance_components",
+        "zero_inflated_negative_binomial",
+    }
+)
+"""Programs whose fits take seconds: their committed records are of the smoke tier, at least."""
 
 
 def recorded_size(name: str) -> int:
-    """Return how many simulations a committed record has, at least."""
+    """Return how many simulations a program's committed record has, at least."""
     if name in SLOW:
         return TIERS["smoke"]
     return TIERS["release" if name in FAST else "pull_request"]
 
 
 def is_fresh(path: Path, name: str, simulations: int) -> bool:
-    """Whether a campaign's record exists, is of today's program, and large enough."""
-    what, how = planned(name)
+    """Whether a program's record exists, is of today's program, and large enough."""
+    what, how = plan(name)
     try:
         record = read_record(path)
     except InputError:
@@ -64,15 +54,15 @@ def is_fresh(path: Path, name: str, simulations: int) -> bool:
 
 
 def record_path(name: str, folder: Path = FOLDER) -> Path:
-    """Path of a campaign's record."""
-    what, how = planned(name)
+    """Path of a program's record."""
+    what, how = plan(name)
     return folder / f"{what.name}-{how.name}.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make records; returns 1 if one does not pass."""
     parser = argparse.ArgumentParser(prog="bayesexpr.calibration.evidence", description="Make the calibration records.")
-    parser.add_argument("campaigns", nargs="*", help="programs; all unless named")
+    parser.add_argument("programs", nargs="*", help="programs; all unless named")
     parser.add_argument(
         "--tier", choices=list(TIERS), help="size of the campaigns; that which is committed unless given"
     )
@@ -82,13 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="also those that are fresh")
     chosen = parser.parse_args(arguments)
     worst = 0
-    for name in chosen.campaigns or campaigns():
+    for name in chosen.programs or registry.names():
         size = TIERS[chosen.tier] if chosen.tier else recorded_size(name)
         if not chosen.all and is_fresh(record_path(name, chosen.records), name, size):
             print(f"{name}: fresh", file=sys.stderr)
             continue
         start = time.monotonic()
-        what, how = planned(name)
+        what, how = plan(name)
         campaign = run_campaign(
             what,
             how,

@@ -125,6 +125,8 @@ def _score(outcomes: Sequence[dict[str, Any]]) -> str:
 def _mark(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
+    if found["words"].startswith("INCONCLUSIVE"):
+        return "?"
     return "**x**" if found["caught"] else "-"
 
 
