@@ -203,7 +203,13 @@ def load(folder: str | os.PathLike[str]) -> Fit | de_fit.DEFit:
         kind = record["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(root)!r} is not a finished run: {error}. Name the folder given as -o.") from None
-    return program_fit.load(root, record) if kind == program_fit.KIND else de_fit.load(root)
+    if kind == program_fit.KIND:
+        return program_fit.load(root, record)
+    if kind == de_fit.KIND:
+        return de_fit.load(root)
+    inside = sorted(path.parent.name for path in root.glob(f"*/{RUN_RECORD}"))
+    way = f"Name one of the runs in it: {', '.join(inside[:6])}." if inside else "It holds no fit."
+    raise InputError(f"{str(root)!r} is not a finished run of one fit, but of kind {str(kind)[:40]!r}. {way}")
 
 
 _PACKAGES = ("bayesexpr", "numpy", "scipy", "pandas", "xarray", "zarr")

@@ -64,6 +64,7 @@ def fit(
     click.echo(made.summary().head(20).to_string())
     click.echo(made.diagnose().summary)
     click.echo(f"run: {output}")
+    click.echo(f"report: {made.report(output / 'report.html')}")
 
 
 @click.command()

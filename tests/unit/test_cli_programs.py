@@ -39,6 +39,9 @@ def test_an_exact_fit_with_its_prior(run: Run, tmp_path: Path) -> None:
     code, out, err = run(*asked, "--prior", "theta=beta(0.01, 99.99)")
     assert (code, err) == (0, "")
     assert "theta[0]" in out
+    page = tmp_path / "run" / "report.html"
+    assert out.splitlines()[-1] == f"report: {page}"
+    assert "beta(0.01, 99.99)" in page.read_text(encoding="utf-8")
     assert {f.name for f in (tmp_path / "run" / "posterior.zarr").iterdir() if f.is_dir()} >= {
         "posterior",
         "prior",

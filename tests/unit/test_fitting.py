@@ -260,3 +260,12 @@ def test_what_is_simulated_can_be_fitted() -> None:
     again = bx.simulate("beta_binomial", {"total": [1000] * 200}, prior={"theta": "beta(2, 8)"}, seed=1)[1]
     assert np.array_equal(again["count"], data["count"])
     assert set(bx.simulate("langmuir", seed=2)[1]) == {"concentration", "probe", "array", "unknown", "intensity"}
+
+
+def test_a_folder_of_several_runs_names_them(tmp_path: Path) -> None:
+    for name in ("s2", "s1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"kind": "quantification"}')
+    with pytest.raises(InputError, match=r"of kind 'quantification'. Name one of the runs in it: s1, s2\."):
+        bx.load(tmp_path)
