@@ -10,9 +10,13 @@ import fake_calibration as fake
 import numpy as np
 import pytest
 
+from bayesexpr.calibration import planted, published_checks, tables
 from bayesexpr.calibration.backend import ExactBackend, FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
-from bayesexpr.calibration.evidence import record_path
+from bayesexpr.calibration.controls import BUGS, NO_BUG
+from bayesexpr.calibration.evidence import FAST, SLOW, TIERS, record_path, recorded_size
+from bayesexpr.calibration.program_sbc import plan
+from bayesexpr.calibration.published import DEFECTS, NONE
 from bayesexpr.calibration.record import FOLDER, make_record, read_record, stale, verdict_of, write_record
 from bayesexpr.calibration.result import Campaign
 from bayesexpr.calibration.scenarios import ModelScenario
@@ -77,11 +81,47 @@ def test_committed_records_are_whole_and_pass(path: Path) -> None:
     assert verdict.status == record["verdict"] == PASS
 
 
-@pytest.mark.parametrize("program", registry.names())
-def test_committed_records_are_fresh(program: str) -> None:
-    from bayesexpr.calibration.program_sbc import plan
+@pytest.mark.parametrize("name", registry.names())
+def test_committed_records_are_there_fresh_and_large_enough(name: str) -> None:
+    """A program without a record, or changed since its record was made, needs `make evidence`."""
+    record = read_record(record_path(name))
+    assert stale(record, *plan(name)) == []
+    assert record["simulations"]["planned"] >= recorded_size(name)
 
-    path = record_path(program)
-    if not path.exists():
-        pytest.skip(f"{program} has no record yet")
-    assert stale(read_record(path), *plan(program)) == []
+
+def test_every_program_has_a_tier() -> None:
+    assert set(registry.names()) >= FAST | SLOW
+    sizes = {name: recorded_size(name) for name in registry.names()}
+    assert {name for name, size in sizes.items() if size == TIERS["release"]} == FAST
+    assert {name for name, size in sizes.items() if size == TIERS["smoke"]} == SLOW
+
+
+def test_planted_errors_are_recorded_and_caught() -> None:
+    """Real fits: every error is planted, and caught by the size at which exact posteriors catch it, if that was run."""
+    record = read_record(planted.RECORD)
+    assert planted.stale(record) == []
+    outcomes = record["outcomes"]
+    caught = {o["bug"] for o in outcomes if o["status"] == "FAIL"}
+    for bug in BUGS:
+        largest = max(o["simulations"] for o in outcomes if o["bug"] == bug.name)
+        assert largest >= TIERS["smoke"]
+        assert bug.name in caught or largest < max(bug.tier, TIERS["smoke"]), bug.name
+    assert {o["status"] for o in outcomes if o["bug"] == NO_BUG.name} == {PASS}
+
+
+def test_the_published_programs_defects_are_recorded_and_caught() -> None:
+    """Each of its defects by some check, the program without them by none."""
+    record = read_record(published_checks.RECORD)
+    assert published_checks.stale(record) == []
+    caught = {f["defect"] for f in record["findings"] if f["caught"]}
+    assert {defect.name for defect in DEFECTS} <= caught
+    assert NONE.name not in caught
+    assert len(caught) == len(DEFECTS) + 2  # one simulation is no calibration; its array syntax does not compile
+
+
+def test_the_readme_shows_the_records() -> None:
+    """Make its tables anew with `python -m bayesexpr.calibration.tables`."""
+    text = tables.README.read_text(encoding="utf-8")
+    assert tables.filled(text) == text
+    with pytest.raises(ValueError, match="no section"):
+        tables.filled(text.replace("<!-- verdicts -->", ""))
