@@ -19,6 +19,8 @@ from .record import FOLDER, read_record
 from .store import write_atomically
 
 README = Path(__file__).parent / "README.md"
+FRONT = Path(__file__).parents[1] / "README.md"
+"""The repository's first page; an installed package has none."""
 
 
 def verdicts(folder: Path = FOLDER) -> str:
@@ -85,16 +87,24 @@ def published_defects(path: Path = published_checks.RECORD) -> str:
     return f"{table}\n\n{told}"
 
 
+def planted_score(path: Path = planted.RECORD) -> str:
+    """Return how many planted errors were caught, in one sentence."""
+    return _score(read_record(path)["outcomes"])
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "planted errors": planted_errors,
+    "planted score": planted_score,
     "published defects": published_defects,
 }
+PAGES = {README: ("verdicts", "planted errors", "published defects"), FRONT: ("verdicts", "planted score")}
 
 
-def filled(text: str) -> str:
+def filled(text: str, sections: Iterable[str] = PAGES[README]) -> str:
     """Return a text with its marked sections made anew."""
-    for name, make in SECTIONS.items():
+    for name in sections:
+        make = SECTIONS[name]
         begin, end = re.escape(f"<!-- {name} -->"), re.escape("<!-- end -->")
         if not re.search(f"{begin}.*?{end}", text, re.DOTALL):
             raise ValueError(f"there is no section <!-- {name} --> ... <!-- end --> to fill")
@@ -104,8 +114,9 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    """Fill the sections of the README."""
-    write_atomically(README, filled(README.read_text(encoding="utf-8")))
+    """Fill the sections of the pages."""
+    for page, sections in PAGES.items():
+        write_atomically(page, filled(page.read_text(encoding="utf-8"), sections))
     return 0
 
 

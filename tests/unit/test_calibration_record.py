@@ -119,9 +119,11 @@ def test_the_published_programs_defects_are_recorded_and_caught() -> None:
     assert len(caught) == len(DEFECTS) + 2  # one simulation is no calibration; its array syntax does not compile
 
 
-def test_the_readme_shows_the_records() -> None:
-    """Make its tables anew with `python -m bayesexpr.calibration.tables`."""
+def test_the_pages_show_the_records() -> None:
+    """Make their tables anew with `python -m bayesexpr.calibration.tables`."""
+    for page, sections in tables.PAGES.items():
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text, sections) == text
     text = tables.README.read_text(encoding="utf-8")
-    assert tables.filled(text) == text
     with pytest.raises(ValueError, match="no section"):
         tables.filled(text.replace("<!-- verdicts -->", ""))
