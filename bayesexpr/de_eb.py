@@ -155,13 +155,14 @@ def sample_approximately(
         moved[here], found["dispersion"][here], tails[:, here] = result.sample.moved, result.dispersion, result.tails
     outlying = holm(tails) < OUTLYING
     genes = _gene_table(data, found, moved, outlying, np.exp(natural["log_f"]).mean(axis=(0, 1)), draws)
-    limit = reliable_k(draws)
+    limit, shared = reliable_k(draws), _hyper_table(study, hyper)
     verdict = judge_approximation(
         status=genes["status"].to_numpy(),
         k=genes["k"].to_numpy(),
         moved=genes["moved"].to_numpy(),
         k_limit=limit,
         steps=hyper.steps,
+        spread={name: row["sd"] for name, row in shared.items()},
     )
     fitted = np.asarray(data.genes, dtype=object)[data.expressed]
     diagnostics = {
@@ -173,7 +174,7 @@ def sample_approximately(
         "min_ess_tail": extreme(np.min, found["ess_tail"]),
         "steps_to_the_mean": list(hyper.steps),
         "outlying_counts": outlying_cells(outlying, tails, full, data),
-        "hyperparameters": _hyper_table(study, hyper),
+        "hyperparameters": shared,
     }
     return genes, diagnostics, verdict
 

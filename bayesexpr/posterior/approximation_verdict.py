@@ -5,7 +5,7 @@ There are no long chains here, so that nothing is said of R-hat but for the gene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,9 @@ from bayesexpr.posterior.verdict import LEVELS, Finding, Limits, Verdict
 
 FEW_GENES = 500
 """Genes below which the hyperparameters' posterior, on which all genes bear, is too far from a normal one."""
+
+BROAD = 0.7
+"""Posterior standard deviation of a hyperparameter, on the log scale, above which a normal distribution is in doubt."""
 
 LONG_STEP = 1.0
 """Last step to the hyperparameters' mean, in posterior standard deviations, above which it may not have been reached;
@@ -72,6 +75,7 @@ def judge_approximation(
     moved: ArrayLike,
     k_limit: float,
     steps: Sequence[float],
+    spread: Mapping[str, float],
     limits: Limits | None = None,
 ) -> Verdict:
     """Verdict on an empirical-Bayes fit.
@@ -96,6 +100,7 @@ def judge_approximation(
             "that their marginal likelihood gives, and genes are sampled given draws from it.",
         ),
         _steps(steps),
+        _spread(spread),
         _weights(np.asarray(k, dtype=float)[answered], np.asarray(moved, dtype=bool)[answered], k_limit),
         _genes(words[answered], limits),
     ]
@@ -122,6 +127,19 @@ def _steps(steps: Sequence[float]) -> Finding:
         f"deviations long (limit {LONG_STEP:g})."
     )
     return Finding(0 if steps[-1] <= LONG_STEP else 1 if steps[-1] <= 4 * LONG_STEP else 2, text)
+
+
+def _spread(spread: Mapping[str, float]) -> Finding:
+    # sigma_phi at its bound is broad on the real line and sharp where it matters
+    broad = [name for name, sd in spread.items() if not sd <= BROAD and name != "logit_sigma_phi"]
+    if not broad:
+        return Finding(0, f"No hyperparameter is known worse than within {BROAD:g} (posterior sd, logarithms).")
+    return Finding(
+        1,
+        f"Little is known of {', '.join(broad)} (posterior sd above {BROAD:g} on the log scale), as of a scale near 0: "
+        "a normal distribution may be far from the posterior, and effects that it governs too sure. Methods nuts and "
+        "blocked make no such assumption.",
+    )
 
 
 def _weights(k: NDArray[np.float64], moved: NDArray[np.bool_], limit: float) -> Finding:

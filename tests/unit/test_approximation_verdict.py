@@ -54,10 +54,19 @@ def test_statuses(other: dict[str, Any], status: str) -> None:
     assert set(found) <= set(STATUS_WORDS)
 
 
-def verdict(status: str = "ok", genes: int = GENES, bad: int = 0, steps: tuple[float, ...] = (2.0, 0.1)) -> Any:
+def verdict(
+    status: str = "ok", genes: int = GENES, bad: int = 0, steps: tuple[float, ...] = (2.0, 0.1), tau: float = 0.1
+) -> Any:
     statuses = np.array([status] * bad + ["ok"] * (genes - bad), dtype=object)
     moved = np.arange(genes) < 3
-    return judge_approximation(status=statuses, k=np.full(genes, 0.4), moved=moved, k_limit=0.7, steps=steps)
+    return judge_approximation(
+        status=statuses,
+        k=np.full(genes, 0.4),
+        moved=moved,
+        k_limit=0.7,
+        steps=steps,
+        spread={"logit_sigma_phi": 1.2, "log_tau[0]": tau},
+    )
 
 
 def test_a_sound_approximation_is_trusted_and_called_one() -> None:
@@ -78,6 +87,7 @@ def test_a_sound_approximation_is_trusted_and_called_one() -> None:
         ({"status": "low_ess", "bad": 10}, "use with care", "10 low_ess"),
         ({"status": "high_rhat", "bad": 50}, "not trustworthy", "50 high_rhat"),
         ({"genes": 60}, "use with care", "Only 60 genes"),
+        ({"tau": 1.5}, "use with care", "Little is known of log_tau[0] "),
     ],
 )
 def test_what_is_wrong_is_said_first(given: dict[str, Any], level: str, words: str) -> None:
