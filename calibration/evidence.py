@@ -28,7 +28,6 @@ FAST = frozenset({"dirichlet_multinomial"})
 SLOW = frozenset(
     {
         "hierarchical_expression",
-        "negative_binomial_de",
         "variance_components",
         "zero_inflated_negative_binomial",
     }
