@@ -44,7 +44,7 @@ GENES_PER_TASK = 512
 NEAR = 1.0
 """Length of a step for each hyperparameter, in posterior standard deviations, below which the mode is near."""
 
-SHORT = 1.0
+SHORT = 0.75
 """The same, below which what is left is mostly the noise of the proposals: the mean is found."""
 
 LONG = 3.0
