@@ -25,7 +25,7 @@ TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
 FAST = frozenset({"dirichlet_multinomial"})
 """Programs whose committed records are of the release tier."""
-SLOW = frozenset({"hierarchical_expression", "variance_components"})
+SLOW = frozenset({"variance_components"})
 """Programs whose fits take seconds: their committed records are of the smoke tier, at least."""
 
 
