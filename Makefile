@@ -49,9 +49,9 @@ evidence: $(VENV)/.installed
 	$(EVIDENCE).published_checks --workers 2 --work $(DEMO)/evidence
 	$(EVIDENCE).tables
 
-# The documentation, in docs/_build/html; a warning is an error.
+# The documentation, in docs/_build/html; a warning is an error. Beside it what drives a browser, for the tests of reports.
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,browser]'
 	touch $@
 
 docs: $(VENV)/.installed-docs
