@@ -23,16 +23,12 @@ from .record import FOLDER, read_record, stale, write_record
 
 TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
-FAST = frozenset({"dirichlet_multinomial"})
+FAST = frozenset({"beta_binomial", "dirichlet_multinomial", "gamma_poisson"})
 """Programs whose committed records are of the release tier."""
-SLOW = frozenset({"variance_components"})
-"""Programs whose fits take seconds: their committed records are of the smoke tier, at least."""
 
 
 def recorded_size(name: str) -> int:
     """Return how many simulations a program's committed record has, at least."""
-    if name in SLOW:
-        return TIERS["smoke"]
     return TIERS["release" if name in FAST else "pull_request"]
 
 

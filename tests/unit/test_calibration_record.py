@@ -14,7 +14,7 @@ from bayesexpr.calibration import planted, published_checks, tables
 from bayesexpr.calibration.backend import ExactBackend, FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.calibration.controls import BUGS, NO_BUG
-from bayesexpr.calibration.evidence import FAST, SLOW, TIERS, record_path, recorded_size
+from bayesexpr.calibration.evidence import FAST, TIERS, record_path, recorded_size
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.published import DEFECTS, NONE
 from bayesexpr.calibration.record import FOLDER, make_record, read_record, stale, verdict_of, write_record
@@ -90,10 +90,10 @@ def test_committed_records_are_there_fresh_and_large_enough(name: str) -> None:
 
 
 def test_every_program_has_a_tier() -> None:
-    assert set(registry.names()) >= FAST | SLOW
+    assert set(registry.names()) >= FAST
     sizes = {name: recorded_size(name) for name in registry.names()}
     assert {name for name, size in sizes.items() if size == TIERS["release"]} == FAST
-    assert {name for name, size in sizes.items() if size == TIERS["smoke"]} == SLOW
+    assert {size for name, size in sizes.items() if name not in FAST} == {TIERS["pull_request"]}
 
 
 def test_planted_errors_are_recorded_and_caught() -> None:
