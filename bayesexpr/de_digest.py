@@ -23,7 +23,6 @@ from bayesexpr.posterior.de_draws import (
     gene_block,
     gene_slices,
     linear_predictor,
-    release,
 )
 from bayesexpr.posterior.diagnostics import Convergence, convergence, count_divergences, count_saturated, ebfmi
 from bayesexpr.posterior.predictive import holm, tail_probability
@@ -92,8 +91,6 @@ def digest(
 
     def work(genes: slice) -> None:
         block = gene_block(arrays, whitening, at, full, theta, hyper, genes)
-        for values in arrays.z:
-            release(values)
         with writing:
             store.write_block(path, block)
         for name, values in vars(_convergence(block, at, full)).items():

@@ -98,6 +98,7 @@ class ChainArrays:
         for chain, values in enumerate(self.z):
             for p in range(P):
                 out[chain, :, :, p] = values[:, p * G + genes.start : p * G + genes.stop]
+            release(values)  # a page that is read brings its neighbours: whole chains would pile up
         return out
 
 
