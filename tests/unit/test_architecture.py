@@ -237,3 +237,9 @@ print(set(dir(bx)) >= set({names!r}), bx.__version__)
     assert listed.split() == ["True", "0.1.0"]
     with pytest.raises(AttributeError, match="no attribute"):
         _ = importlib.import_module("bayesexpr").no_such_name
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """They are imported by their names, and the whole suite runs in one process (`make test-all`)."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -1,6 +1,6 @@
 """The documentation: it builds without a warning, its Python runs, its commands exist.
 
-Pages whose Python needs Stan are run by tests/stan/test_docs.py.
+Pages whose Python needs Stan are run by tests/stan/test_docs_examples.py.
 """
 
 from __future__ import annotations
