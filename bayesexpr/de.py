@@ -23,7 +23,8 @@ from bayesexpr.data.size_factors import size_factors as robust_size_factors
 from bayesexpr.de_cluster import on_cluster
 from bayesexpr.de_digest import digest
 from bayesexpr.de_eb import learn_hyperparameters, sample_approximately
-from bayesexpr.de_fit import KIND, DEFit
+from bayesexpr.de_fit import DEFit
+from bayesexpr.de_folder import KIND
 from bayesexpr.de_sampling import (
     Built,
     DESettings,
@@ -186,8 +187,8 @@ def _by_chains(job: _Job, method: str, sample: Sample, home: Path, scratch: Path
     clock["sampled"] = time.monotonic()
     job.news.close()
     job.news.say("posterior of every gene and diagnostics")
-    at = job.model.layout(full)
-    return *digest(chains, warm.whitening, at, full, job.data, job.plan, used, home), asdict(used)
+    study = study_of(job.model, full, job.built.library)
+    return *digest(chains, warm.whitening, study, job.data, job.plan, used, home), asdict(used)
 
 
 def _approximate(job: _Job, home: Path, scheduler: str | None) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 import sys
@@ -15,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesexpr.data.counts import CountData
-from bayesexpr.data.design import Design, build_design
-from bayesexpr.data.sample_table import samples_from_record, samples_record
+from bayesexpr.data.design import Design
 from bayesexpr.effect import Effect, check_thresholds, compute_effect, exceedance_of, variance_of
 from bayesexpr.errors import InputError
 from bayesexpr.posterior.store import POSTERIOR, open_tree
 from bayesexpr.posterior.verdict import Verdict
-from bayesexpr.run import RUN_RECORD, write_run
+from bayesexpr.run import write_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +30,7 @@ if TYPE_CHECKING:
     from bayesexpr.progress import Progress
     from bayesexpr.report import Report
 
-DIAGNOSTICS = "diagnostics.json"
-STUDY = "study.npz"
-GENES = "genes.csv"
 TRUTH = "truth.csv"
-KIND = "differential_expression"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +138,10 @@ class DEFit:
         return self.verdict
 
     def variance_split(self, effect: Effect) -> pd.DataFrame:
-        """Split the variance of every gene's log2 fold change into biology, sampling and normalisation.
+        """Split the variance of every gene's log2 fold change: biology, read assignment, sampling, normalisation.
 
-        One row per gene, missing where it was not fitted; the formulas are in
-        :mod:`bayesexpr.posterior.variance_split`.
+        One row per gene, missing where it was not fitted; read assignment is missing throughout where the data have
+        no inferential replicates. The formulas are in :mod:`bayesexpr.posterior.variance_split`.
         """
         return variance_of(self, effect)
 
@@ -174,6 +168,34 @@ class DEFit:
         from bayesexpr.calibration.checking import check_study
 
         return check_study(self, seed=seed, truth=self.truth if truth is None else truth, progress=progress)
+
+    def to_datatree(
+        self, *groups: str, genes: Sequence[str] | None = None, seed: int = 1, prior_draws: int = 500
+    ) -> xr.DataTree:
+        """Return the posterior of some genes in memory, with groups that are computed from it: ready for ArviZ.
+
+        Parameters
+        ----------
+        groups
+            ``log_likelihood`` and ``posterior_predictive``, from the draws; ``prior`` and ``prior_predictive``, by the
+            simulator: parameters from the prior, and in the same draw the counts of so many genes. The log likelihood
+            is that of a count given the draw and the gene's other counts, whose component is summed out, as
+            leave-one-out needs it; many of its Pareto k-hats will be bad, and :meth:`check` integrates instead.
+        genes
+            Names; all fitted genes unless given.
+        seed
+            Of the replicates and the simulator.
+        prior_draws
+            Simulations.
+
+        Raises
+        ------
+        InputError
+            There is no such group or gene, or a group would have more than 50 million numbers.
+        """
+        from bayesexpr.de_groups import datatree
+
+        return datatree(self, groups, genes, seed, prior_draws)
 
     def plot_ppc(self, gene: str, ax: Axes | None = None, seed: int = 1) -> Axes:
         """Plot the counts of one gene over what the fitted model predicts for each sample.
@@ -265,14 +287,9 @@ class DEFit:
 
     def write_record(self, folder: Path) -> None:
         """Write everything of a RUN but the draws."""
-        samples = samples_record(self.data.sample_table)
-        write_json(folder / RUN_RECORD, {**self.record, "warnings": list(self.warnings), "sample_table": samples})
-        write_json(folder / DIAGNOSTICS, {**self.diagnostics, "verdict": self.verdict.to_dict()})
-        arrays = {"counts": self.data.counts, "genes": np.asarray(self.data.genes, dtype=str)}
-        if self.data.lengths is not None:
-            arrays["lengths"] = self.data.lengths
-        np.savez_compressed(folder / STUDY, **arrays)  # type: ignore[arg-type]
-        self.genes.to_csv(folder / GENES, index=False)
+        from bayesexpr.de_folder import write_study
+
+        write_study(self, folder)
 
     def asked(self, contrasts: Sequence[str] = (), lfc_threshold: float | None = None) -> list[Effect]:
         """Return the effects of `contrasts`, by default those that the run was made with, at the run's thresholds."""
@@ -326,68 +343,3 @@ class DEFit:
         from bayesexpr.report import posterior_report
 
         return posterior_report(report_content(self, effects, truth))
-
-
-def load(folder: str | Path) -> DEFit:
-    """Open a RUN folder that :meth:`DEFit.save` or ``bayesexpr de`` wrote.
-
-    Raises
-    ------
-    InputError
-        The folder is not a finished run of a differential-expression study.
-    """
-    import pandas as pd
-
-    root = Path(folder)
-    try:
-        record = json.loads((root / RUN_RECORD).read_text(encoding="utf-8"))
-        diagnostics = json.loads((root / DIAGNOSTICS).read_text(encoding="utf-8"))
-        with np.load(root / STUDY, allow_pickle=False) as study:
-            arrays = {name: study[name] for name in study.files}
-        table = samples_from_record(record["sample_table"])
-        genes = pd.read_csv(root / GENES, dtype={"gene": str, "status": str}, keep_default_na=False, na_values=[""])
-        if len(genes) != len(arrays["genes"]) or "fitted" not in genes:
-            raise ValueError(f"{GENES} has not a row for every gene")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{str(root)!r} is not a finished run: {error}. Name the folder that was given as -o."
-        ) from None
-    if record.get("kind") != KIND:
-        raise InputError(
-            f"{str(root)!r} holds a run of {record.get('program')}, not of a differential-expression study."
-        )
-    data = CountData(
-        counts=arrays["counts"],
-        genes=tuple(str(g) for g in arrays["genes"]),
-        samples=tuple(table.index),
-        sample_table=table,
-        lengths=arrays.get("lengths"),
-    )
-    genes["gene"] = list(data.genes)
-    return DEFit(
-        folder=root,
-        data=data,
-        design=build_design(record["design"], table, record["tested"]),
-        genes=genes,
-        verdict=Verdict.from_dict(diagnostics.pop("verdict")),
-        diagnostics=diagnostics,
-        record=record,
-        warnings=tuple(record["warnings"]),
-    )
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON that others can read: no NaN, indented, ends with a newline."""
-    path.write_text(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesexpr import de_fit, program_fit
+from bayesexpr import de_folder, program_fit
 from bayesexpr.data.json_data import read_json
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models import registry
@@ -32,6 +32,8 @@ from bayesexpr.stan.settings import MAX_SEED, SamplerSettings
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bayesexpr.de_fit import DEFit
 
 METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact")
 _SAMPLER = {
@@ -189,7 +191,7 @@ def simulate(
     return chosen.simulate(chosen.SCENARIO if data is None else data, np.random.default_rng(seed))
 
 
-def load(folder: str | os.PathLike[str]) -> Fit | de_fit.DEFit:
+def load(folder: str | os.PathLike[str]) -> Fit | DEFit:
     """Open a RUN folder, of any program or of a differential-expression study.
 
     Raises
@@ -205,8 +207,8 @@ def load(folder: str | os.PathLike[str]) -> Fit | de_fit.DEFit:
         raise InputError(f"{str(root)!r} is not a finished run: {error}. Name the folder given as -o.") from None
     if kind == program_fit.KIND:
         return program_fit.load(root, record)
-    if kind == de_fit.KIND:
-        return de_fit.load(root)
+    if kind == de_folder.KIND:
+        return de_folder.load(root)
     inside = sorted(path.parent.name for path in root.glob(f"*/{RUN_RECORD}"))
     way = f"Name one of the runs in it: {', '.join(inside[:6])}." if inside else "It holds no fit."
     raise InputError(f"{str(root)!r} is not a finished run of one fit, but of kind {str(kind)[:40]!r}. {way}")

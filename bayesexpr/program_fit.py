@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesexpr.data.json_data import read_json
-from bayesexpr.de_fit import DIAGNOSTICS, write_json
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 from bayesexpr.models.base import Complete, Draws, Model
@@ -22,7 +21,7 @@ from bayesexpr.models.priors import parse_prior
 from bayesexpr.names import COUNTS
 from bayesexpr.posterior.store import POSTERIOR
 from bayesexpr.posterior.verdict import Verdict
-from bayesexpr.run import RUN_RECORD, write_run
+from bayesexpr.run import DIAGNOSTICS, RUN_RECORD, write_json, write_run
 
 if TYPE_CHECKING:
     import pandas as pd

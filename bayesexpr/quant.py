@@ -15,7 +15,6 @@ from scipy import sparse
 from bayesexpr.data.equivalence import EquivalenceClasses, read_equivalence_classes
 from bayesexpr.data.identifiability import Identifiability
 from bayesexpr.data.identifiers import checked_names
-from bayesexpr.de_fit import write_json
 from bayesexpr.errors import InputError
 from bayesexpr.fitting import fit
 from bayesexpr.models.priors import Prior
@@ -23,7 +22,7 @@ from bayesexpr.models.transcript_compatibility import TranscriptCompatibility
 from bayesexpr.posterior.diagnostics import Convergence, convergence
 from bayesexpr.program_fit import Fit
 from bayesexpr.progress import Progress
-from bayesexpr.run import RUN_RECORD, write_run
+from bayesexpr.run import RUN_RECORD, write_json, write_run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bayesexpr.errors import InputError
 
 RUN_RECORD = "run.json"
+DIAGNOSTICS = "diagnostics.json"
 
 
 @contextmanager
@@ -60,3 +65,20 @@ def replace_folder(part: Path, target: Path) -> None:
         target.rename(old)
     part.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON that others can read: no NaN, indented, ends with a newline."""
+    path.write_text(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

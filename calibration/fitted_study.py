@@ -110,8 +110,7 @@ class FittedStudy:
 
     def study(self) -> Study:
         """Return the study for approximations of genes given hyperparameters."""
-        nu = None if self.model.options["effects"] == "normal" else SLAB_NU
-        return Study(self.at, self.full, nu)
+        return study_of(self.model, self.full)
 
     def thinned_hyper(self, number: int) -> dict[str, Float]:
         """Return about `number` draws, evenly spread over all chains."""
@@ -121,7 +120,7 @@ class FittedStudy:
     def blocks(self) -> Iterator[GeneBlock]:
         """Read the genes block by block; chains one after another: arrays [1, draw, gene, ...]."""
         for block in read_blocks(self.path):
-            yield _flat(block, self.draws)
+            yield flat_block(block, self.draws)
 
 
 def replicates_of_gene(fit: DEFit, gene: str, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -140,7 +139,7 @@ def replicates_of_gene(fit: DEFit, gene: str, rng: np.random.Generator) -> tuple
     place = np.array([fitted.genes.index(gene)])
     block = read_genes(fitted.path, place)
     cut = {**fitted.full, "log_length": fitted.full["log_length"][:, place]}
-    flat = _flat(block, fitted.draws)
+    flat = flat_block(block, fitted.draws)
     mu = np.exp(linear_predictor(flat, fitted.hyper["log_f"][None], cut)[0])
     drawn = replicate_counts(mu, np.exp(flat.log_phi[0].astype(float)), flat.probability[0], rng)
     return fitted.full["count"][:, place[0]], drawn[:, :, 0]
@@ -156,7 +155,7 @@ def take_genes(block: GeneBlock, places: np.ndarray[Any, np.dtype[np.intp]]) -> 
     return GeneBlock(slice(0, len(places)), **{name: getattr(block, name)[:, :, places] for name in _OF_GENES})
 
 
-def _flat(block: GeneBlock, draws: int) -> GeneBlock:
+def flat_block(block: GeneBlock, draws: int) -> GeneBlock:
     """Put the chains of a block one after another."""
     arrays = {name: getattr(block, name) for name in _OF_GENES}
     return GeneBlock(block.genes, **{name: a.reshape(1, draws, *a.shape[2:]) for name, a in arrays.items()})

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .coverage import coverage_table
 from .decisions import DecisionReport, decision_report
 from .store import RANKS, SUMMARY, write_atomically, write_json
@@ -16,6 +18,7 @@ from .verdict import RULES, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -65,6 +68,19 @@ class Campaign:
 
         rows = coverage_table(self.table.ranks_of(quantity), L=self.table.L)
         return pd.DataFrame([vars(c) for c in rows])
+
+    def to_datatree(self) -> xr.DataTree:
+        """Return the ranks in ArviZ's schema: group ``prior_sbc``, one variable a quantity, whole numbers 0 to L.
+
+        A rank that was refused is missing. L is an attribute of the group, for the largest rank seen is not it: a plot
+        that divides by that takes ranks of a biased posterior for even ones.
+        """
+        import xarray as xr
+
+        rank = np.where(self.table.rank < 0, np.nan, self.table.rank)
+        ranks = {name: (("chain", "draw"), rank[None, :, q]) for q, name in enumerate(self.table.names)}
+        coords = {"chain": [0], "draw": self.table.index}
+        return xr.DataTree.from_dict({"prior_sbc": xr.Dataset(ranks, coords=coords, attrs={"L": self.table.L})})
 
     def plot_ecdf(self, quantity: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw the ECDF difference of one quantity, by default the one nearest to an alarm, with its band."""

@@ -122,20 +122,27 @@ def read_blocks(path: Path, size: int = GENES_PER_BLOCK) -> Iterator[GeneBlock]:
 
 
 def read_genes(path: Path, genes: NDArray[np.int64]) -> GeneBlock:
-    """Read the draws of a few genes, given their places among the fitted ones."""
+    """Read the draws of some genes, given their places among the fitted ones, in that order."""
     import zarr
 
     posterior: Any = zarr.open_group(path, mode="r", zarr_format=2)["posterior"]
-    parts = {
-        name: np.concatenate([_read(posterior, name, slice(g, g + 1)) for g in map(int, genes)], axis=2)
-        for name in GENE_VARIABLES
-    }
-    return GeneBlock(slice(0, len(genes)), **parts)
+    of_block = genes // GENES_PER_BLOCK  # a block is read whole, whatever is wanted of it
+    wanted = [np.flatnonzero(of_block == block) for block in np.unique(of_block)]
+    back = np.argsort(np.concatenate(wanted))
+
+    def pick(name: str) -> Any:
+        parts = []
+        for places in wanted:
+            start = int(of_block[places[0]]) * GENES_PER_BLOCK
+            parts.append(_read(posterior, name, slice(start, start + GENES_PER_BLOCK))[:, :, genes[places] - start])
+        return np.concatenate(parts, axis=2)[:, :, back]
+
+    return GeneBlock(slice(0, len(genes)), **{name: pick(name) for name in GENE_VARIABLES})
 
 
 def _read(posterior: Any, name: str, cut: slice) -> Any:
     """Draws of one variable; of a variable that the design leaves no columns for, an array without any."""
     if name in posterior:
         return posterior[name][:, :, cut]
-    chains, draws, _ = posterior["alpha"].shape
-    return np.empty((chains, draws, cut.stop - cut.start, 0), dtype=np.float32)
+    chains, draws, genes = posterior["alpha"].shape
+    return np.empty((chains, draws, min(cut.stop, genes) - cut.start, 0), dtype=np.float32)

@@ -34,6 +34,8 @@ FLOORS = {
     "bayesexpr.de_digest": 5,
     "bayesexpr.de_eb": 5,
     "bayesexpr.de_fit": 5,
+    "bayesexpr.de_folder": 5,
+    "bayesexpr.de_groups": 5,
     "bayesexpr.de_sampling": 5,
     "bayesexpr.effect": 5,
     "bayesexpr.fitting": 5,

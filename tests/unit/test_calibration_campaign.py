@@ -221,3 +221,13 @@ def test_dependent_draws_are_named(tmp_path: Path) -> None:
     assert found.verdict.status == INCONCLUSIVE
     assert "autocorrelation, not a fault of the model" in str(found.verdict)
     assert not found.verdict.alarms
+
+
+def test_ranks_in_arviz_schema_know_their_largest_value() -> None:
+    """B1: what divides by the largest rank seen takes a posterior that is too high for a calibrated one."""
+    found = run(30)
+    group = found.to_datatree()["prior_sbc"]
+    assert group.attrs["L"] == found.table.L
+    assert group["mu"].dims == ("chain", "draw")
+    np.testing.assert_array_equal(group["mu"][0], found.table.ranks_of("mu"))
+    assert list(group["draw"].to_numpy()) == list(range(30))

@@ -14,7 +14,8 @@ from fake_analysis import HOSTILE
 from test_store import write
 
 from bayesexpr.data.counts import CountData
-from bayesexpr.de_fit import KIND, DEFit, load
+from bayesexpr.de_fit import DEFit
+from bayesexpr.de_folder import KIND, load
 from bayesexpr.effect import compute_effect, exceedance_curve
 from bayesexpr.errors import DesignError, InputError
 from bayesexpr.names import RESULT_COLUMNS, to_log2
