@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bayesexpr.calibration import FunctionScenario, StanProgramBackend, run_campaign, sbc
+from bayesexpr.calibration import FunctionScenario, StanProgramBackend, run_campaign
 from bayesexpr.calibration.campaign import replay
 from bayesexpr.calibration.evidence import is_fresh, main, record_path
 from bayesexpr.calibration.program_sbc import plan
@@ -130,13 +129,3 @@ def test_a_fit_that_fails_is_a_row_that_can_be_run_again(toolchain: Toolchain) -
     assert found.verdict.status == INCONCLUSIVE
     index, reason = next(iter(failures.items()))
     assert replay(SCENARIO, backend, index, seed=1)["reason"].split("\n")[0] == reason.split("\n")[0]
-
-
-@pytest.mark.slow
-def test_many_small_fits_are_fast(toolchain: Toolchain, tmp_path: Path) -> None:
-    """500 fits of beta_binomial, 1000 draws each, saved, by two workers: half of what 1000 fits in a minute allow."""
-    plan("beta_binomial")[1].prepare()
-    start = time.monotonic()
-    found = sbc("beta_binomial", simulations=500, workers=2, folder=tmp_path)
-    assert time.monotonic() - start < 30
-    assert found.verdict.status == PASS
