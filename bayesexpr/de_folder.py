@@ -26,8 +26,9 @@ def write_study(fit: DEFit, folder: Path) -> None:
     write_json(folder / RUN_RECORD, {**fit.record, "warnings": list(fit.warnings), "sample_table": samples})
     write_json(folder / DIAGNOSTICS, {**fit.diagnostics, "verdict": fit.verdict.to_dict()})
     arrays = {"counts": fit.data.counts, "genes": np.asarray(fit.data.genes, dtype=str)}
-    if fit.data.lengths is not None:
-        arrays["lengths"] = fit.data.lengths
+    for name in ("lengths", "assignment_variance"):
+        if getattr(fit.data, name) is not None:
+            arrays[name] = getattr(fit.data, name)
     np.savez_compressed(folder / STUDY, **arrays)  # type: ignore[arg-type]
     fit.genes.to_csv(folder / GENES, index=False)
 
@@ -66,6 +67,7 @@ def load(folder: str | Path) -> DEFit:
         samples=tuple(table.index),
         sample_table=table,
         lengths=arrays.get("lengths"),
+        assignment_variance=arrays.get("assignment_variance"),
     )
     genes["gene"] = list(data.genes)
     return DEFit(

@@ -15,7 +15,7 @@ from bayesexpr.posterior.de_draws import contrast_values
 from bayesexpr.posterior.decisions import Calls, calls
 from bayesexpr.posterior.effects import ROPE, Effects, effect_table, exceedance, summarise_chunks
 from bayesexpr.posterior.store import POSTERIOR, read_blocks, read_genes
-from bayesexpr.posterior.variance_split import PARTS, fitted_means, split_variance
+from bayesexpr.posterior.variance_split import PARTS, fitted_means, pooled_excess, split_variance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,13 +183,15 @@ def variance_of(fit: DEFit, effect: Effect) -> pd.DataFrame:
     if fit.data.lengths is not None:
         factors = factors[:, None] * np.exp(log_offset(fit.data.lengths)[:, keep])
     draws = fit.posterior["posterior"]["log_f"].to_numpy()
+    counts, unsure = fit.data.counts[:, keep], fit.data.assignment_variance
     matrix = np.column_stack([np.ones(len(fit.data.samples)), fit.design.matrix])  # every gene has its level
     parts = split_variance(
-        fitted_means(fit.data.counts[:, keep], factors, matrix),
+        fitted_means(counts, factors, matrix),
         fit.genes["dispersion"].to_numpy()[keep],
         matrix,
         np.append(0.0, effect.contrast.weights),
         draws.reshape(-1, draws.shape[-1]),
+        None if unsure is None else pooled_excess(unsure[:, keep], counts),
     )
     table = pd.DataFrame(np.nan, index=pd.Index(fit.data.genes, name="gene"), columns=list(PARTS))
     table.loc[keep, list(PARTS)] = np.column_stack([parts[name] for name in PARTS])

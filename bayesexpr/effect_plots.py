@@ -22,6 +22,7 @@ from bayesexpr.drawing import (
     INK,
     MANY,
     MARKERS,
+    ORANGE,
     SKY,
     VERMILLION,
     cloud,
@@ -35,7 +36,7 @@ from bayesexpr.drawing import (
     tick_names,
     write_apart,
 )
-from bayesexpr.posterior.variance_split import PARTS
+from bayesexpr.posterior.variance_split import ASSIGNMENT, PARTS
 
 LFSR_LIMITS = (0.001, 0.01, 0.05, 0.2)
 LFSR_COLORS = ("#4B1D52", "#B5332E", "#E58A1F", "#E9CF9C", "#C6C6C6")
@@ -259,11 +260,13 @@ def plot_intervals(
     return ax
 
 
-_PART_COLORS = dict(zip(PARTS, (GREEN, SKY, VERMILLION), strict=True))
+_PART_LOOKS = dict(zip(PARTS, zip((GREEN, ORANGE, SKY, VERMILLION), ("", "xx", "//", ".."), strict=True), strict=True))
 
 
 def plot_variance_split(mean: ArrayLike, split: pd.DataFrame, *, bins: int = 24, ax: Axes | None = None) -> Axes:
     """Draw what makes log fold changes unsure, against the mean count: shares of the variance, medians over genes.
+
+    A part that is known of no gene (read assignment, without inferential replicates) is named as such in the legend.
 
     Parameters
     ----------
@@ -276,7 +279,7 @@ def plot_variance_split(mean: ArrayLike, split: pd.DataFrame, *, bins: int = 24,
     ax : matplotlib.axes.Axes, optional
     """
     ax = ax or new_axes()
-    parts = list(PARTS)
+    parts = [name for name in PARTS if split[name].notna().any()]
     x = np.asarray(mean, dtype=float)
     total = split[parts].sum(axis=1).to_numpy()
     keep = np.flatnonzero((x > 0) & (total > 0))
@@ -288,12 +291,14 @@ def plot_variance_split(mean: ArrayLike, split: pd.DataFrame, *, bins: int = 24,
     medians /= np.maximum(medians.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     floor = np.zeros(len(groups))
     for number, name in enumerate(parts):
-        top = floor + medians[:, number]
+        top, (color, hatch) = floor + medians[:, number], _PART_LOOKS[name]
         ax.fill_between(
-            middle, floor, top, facecolor=_PART_COLORS[name], edgecolor="white", hatch=("", "//", "..")[number],
-            label=name, linewidth=0.0,
+            middle, floor, top, facecolor=color, edgecolor="white", hatch=hatch, label=name.replace("_", " "),
+            linewidth=0.0,
         )  # fmt: skip
         floor = top
+    if ASSIGNMENT not in parts:
+        ax.plot([], [], linestyle="none", label="read assignment: not known")
     log_axis(ax, "x")
     ax.set_ylim(0, 1)
     finish(ax, "mean of normalised counts", "share of the variance of a log fold change")

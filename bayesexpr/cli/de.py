@@ -46,6 +46,16 @@ if TYPE_CHECKING:
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers sample the genes (method eb).")
 @click.option("--lengths", type=click.Path(path_type=Path), help="Effective lengths, per gene or gene x sample.")
+@click.option(
+    "--tx2gene", type=click.Path(path_type=Path), help="Transcript and gene, for salmon and kallisto folders."
+)
+@click.option("--layer", help="Layer of an .h5ad file that holds raw counts.")
+@click.option(
+    "--strand",
+    type=click.Choice(("unstranded", "forward", "reverse")),
+    default="unstranded",
+    help="Column of STAR's ReadsPerGene files.",
+)
 @click.option("--size-factors", default="median_of_ratios", show_default=True, help="Method, or a file.")
 @click.option("--truth", type=click.Path(path_type=Path), help="Known log2 fold changes (gene, true_log2fc) to show.")
 @model_options
@@ -64,6 +74,9 @@ def de(
     method: str,
     scheduler: str | None,
     lengths: Path | None,
+    tx2gene: Path | None,
+    layer: str | None,
+    strand: str,
     size_factors: str,
     truth: Path | None,
     settings: Sequence[str],
@@ -89,7 +102,7 @@ def de(
     began = time.monotonic()
     check_thresholds(lfc, rope, ci)
     options, prior = read_settings(settings), read_priors(priors)
-    data = read_counts(counts, samples=samples, lengths=lengths)
+    data = read_counts(counts, samples=samples, lengths=lengths, tx2gene=tx2gene, strand=strand, layer=layer)
     plan = build_design(design, data.sample_table)
     asked = [plan.contrast(text) for text in contrasts]  # a mistake is found before anything is fitted
     known, factors = read_truth(truth), _size_factors(size_factors, data)

@@ -43,6 +43,9 @@ class CountData:
         Indexed by sample, in the order of `samples`; its columns are what a design formula can name.
     lengths
         Optional [S, G] effective lengths in nucleotides, positive.
+    assignment_variance
+        Optional [S, G] variance of each count over the inferential replicates of its quantification, less their mean:
+        what not knowing where fragments came from adds to the variance of counting. Finite; below zero by chance only.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class CountData:
     samples: tuple[str, ...]
     sample_table: pd.DataFrame
     lengths: FloatArray | None = None
+    assignment_variance: FloatArray | None = None
 
     def __post_init__(self) -> None:
         genes = checked_names(self.genes, "gene")
@@ -70,6 +74,10 @@ class CountData:
             lengths = _checked_lengths(self.lengths, genes, samples)
             lengths.setflags(write=False)
             object.__setattr__(self, "lengths", lengths)
+        if self.assignment_variance is not None:
+            unsure = _checked_variance(self.assignment_variance, genes, samples)
+            unsure.setflags(write=False)
+            object.__setattr__(self, "assignment_variance", unsure)
 
     @property
     def expressed(self) -> BoolArray:
@@ -108,6 +116,7 @@ class CountData:
             counts=self.counts[:, index],
             genes=tuple(self.genes[i] for i in index),
             lengths=None if self.lengths is None else self.lengths[:, index],
+            assignment_variance=None if self.assignment_variance is None else self.assignment_variance[:, index],
         )
 
     @classmethod
@@ -299,3 +308,20 @@ def _checked_lengths(values: ArrayLike, genes: tuple[str, ...], samples: tuple[s
             f"{lengths[sample, gene]} ({bad.sum()} such entries). Give the length in nucleotides."
         )
     return lengths
+
+
+def _checked_variance(values: ArrayLike, genes: tuple[str, ...], samples: tuple[str, ...]) -> FloatArray:
+    variance = np.array(values, dtype=np.float64)
+    if variance.shape != (len(samples), len(genes)):
+        raise CountsError(
+            f"the variance of assignment must be samples x genes, {(len(samples), len(genes))}; the array has shape "
+            f"{variance.shape}."
+        )
+    bad = ~np.isfinite(variance)
+    if bad.any():
+        sample, gene = np.argwhere(bad)[0]
+        raise CountsError(
+            f"variances of assignment must be finite; gene {genes[gene]!r}, sample {samples[sample]!r} is "
+            f"{variance[sample, gene]} ({bad.sum()} such entries). Leave the whole array out where it is not known."
+        )
+    return variance

@@ -24,6 +24,8 @@ class FoundCounts:
         Effective lengths, [S, G], if the source has them.
     source
         For messages.
+    assignment_variance
+        What assigning fragments adds to the variance of each count, [S, G], if the source tells.
     """
 
     counts: NDArray[np.int64]
@@ -31,3 +33,4 @@ class FoundCounts:
     samples: tuple[str, ...]
     lengths: NDArray[np.float64] | None
     source: str
+    assignment_variance: NDArray[np.float64] | None = None

@@ -2,7 +2,8 @@
 
 Estimated transcript counts are summed to genes; the effective length of a gene in a sample is the mean over its
 transcripts weighted by their TPM (Soneson, Love and Robinson 2015, *F1000Research* 4:1521), so that a switch of
-isoforms is not taken for a change of expression.
+isoforms is not taken for a change of expression. Inferential replicates, where every sample has them, say how unsure
+assigning fragments made each count (:mod:`.inferential`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import CountsError
 from .found import FoundCounts
 from .identifiers import checked_names, listed
+from .inferential import excess_variance, read_replicates
 from .tables import Table, read_table
 
 FloatArray = NDArray[np.float64]
@@ -71,9 +73,27 @@ def read_quantifications(folder: Path, tx2gene: str | Path | None = None) -> Fou
     quantified = _read_all(folder)
     if tx2gene is None:
         genes, counts, lengths = quantified.transcripts, quantified.counts, quantified.lengths
+        number = np.arange(len(genes))
     else:
-        genes, counts, lengths = summarise(quantified, _gene_of(quantified.transcripts, read_table(tx2gene)))
-    return FoundCounts(round_keeping_totals(counts), genes, quantified.samples, lengths, str(folder))
+        gene_of = _gene_of(quantified.transcripts, read_table(tx2gene))
+        genes, counts, lengths = summarise(quantified, gene_of)
+        position = {gene: index for index, gene in enumerate(genes)}
+        number = np.array([position[gene] for gene in gene_of], dtype=np.intp)
+    unsure = _assignment_variance(folder, quantified.transcripts, number, len(genes))
+    return FoundCounts(round_keeping_totals(counts), genes, quantified.samples, lengths, str(folder), unsure)
+
+
+def _assignment_variance(
+    folder: Path, transcripts: Sequence[str], gene_of: NDArray[np.intp], genes: int
+) -> FloatArray | None:
+    """[S, G] of the samples' replicates; None unless every sample has them."""
+    rows = []
+    for path in quantification_files(folder).values():
+        replicates = read_replicates(path, transcripts)
+        if replicates is None:
+            return None
+        rows.append(excess_variance(replicates, gene_of, genes))
+    return np.array(rows)
 
 
 def _read_all(folder: Path) -> Quantified:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ def read_counts(
     Returns
     -------
     CountData
-        [S, G] counts with the sample table, and effective lengths if known.
+        [S, G] counts with the sample table; effective lengths, and what assigning fragments adds to the variance of
+        counts (from inferential replicates of salmon or kallisto), if known.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def read_counts(
     if lengths is None:
         return data
     per_gene = read_lengths(lengths, data.genes, data.samples)
-    return CountData(data.counts, data.genes, data.samples, data.sample_table, per_gene)
+    return replace(data, lengths=per_gene)
 
 
 def _read_folder(folder: Path, tx2gene: str | Path | None, strand: str) -> FoundCounts:
@@ -128,7 +130,8 @@ def _matched(found: FoundCounts, samples: pd.DataFrame | None) -> CountData:
         table = samples
     order = match_names(found.samples, names, found.source)
     lengths = None if found.lengths is None else found.lengths[order]
-    return CountData(found.counts[order], found.genes, names, table, lengths)
+    unsure = None if found.assignment_variance is None else found.assignment_variance[order]
+    return CountData(found.counts[order], found.genes, names, table, lengths, unsure)
 
 
 def read_lengths(path: str | Path, genes: tuple[str, ...], samples: tuple[str, ...]) -> FloatArray:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesexpr import plots
+from bayesexpr.posterior.variance_split import ASSIGNMENT
 from bayesexpr.report.content import ContrastContent, ReportContent, top_genes
 
 
@@ -151,16 +153,14 @@ def sureness(contrast: ContrastContent, interval: float) -> list[Image]:
             )
         )
     if contrast.variance is not None and contrast.variance.notna().any(axis=None):
-        shares = contrast.variance.div(contrast.variance.sum(axis=1, min_count=1), axis=0).median()
-        words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+        words = _shares(contrast.variance)
         images.append(
             image(
                 plots.plot_variance_split(contrast.table["baseMean"], contrast.variance).figure,
                 f"Shares of the variance of log fold changes against mean count; of the median gene: {words}.",
                 f"What makes a change unsure (of the median gene: {words}). Sampling: few fragments were counted; "
                 "deeper sequencing helps. Biology: replicates differ; only more replicates help. Normalisation: the "
-                "depth of the samples is itself estimated. How fragments were assigned to genes is taken as known: a "
-                "table of counts does not say how sure that was.",
+                f"depth of the samples is itself estimated. Read assignment: {_assignment(contrast.variance)}",
             )
         )
     if contrast.truth is not None:
@@ -174,6 +174,28 @@ def sureness(contrast: ContrastContent, interval: float) -> list[Image]:
             )
         )
     return images
+
+
+def _shares(variance: pd.DataFrame) -> str:
+    """Say how much of the median gene's variance each part is."""
+    shares = variance.div(variance.sum(axis=1, min_count=1), axis=0).median()
+    known = ", ".join(f"{str(name).replace('_', ' ')} {100 * share:.0f} %" for name, share in shares.dropna().items())
+    return known if shares.notna().all() else f"{known}; read assignment not known from this input"
+
+
+def _assignment(variance: pd.DataFrame) -> str:
+    """Say what the doubt about the origin of fragments does to the genes, or why it is not known."""
+    if variance[ASSIGNMENT].isna().all():
+        return (
+            "not known from this input, and taken as certain. Counts read from salmon or kallisto folders in which "
+            "every sample has inferential replicates tell how sure it was."
+        )
+    beyond = int(((variance[ASSIGNMENT] > 0) & (variance["biology"] == 0)).sum())
+    text = "fragments fit several transcripts, and the quantification had to divide them."
+    if not beyond:
+        return text
+    genes = "1 gene it is" if beyond == 1 else f"{beyond:,} genes it is"
+    return f"{text} In {genes} more than what samples differ by: there the intervals are too narrow."
 
 
 def image(figure: object, alt: str, caption: str, wide: bool = False) -> Image:

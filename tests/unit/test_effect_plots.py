@@ -14,7 +14,7 @@ from test_effect import GENES, G, a_fit
 import bayesexpr as bx
 from bayesexpr.drawing import new_axes
 from bayesexpr.errors import InputError
-from bayesexpr.posterior.variance_split import PARTS
+from bayesexpr.posterior.variance_split import ASSIGNMENT, PARTS
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,35 @@ def test_the_variance_is_split_gene_by_gene(fit: bx.DEFit) -> None:
     assert tuple(split.columns) == PARTS
     assert list(split.index) == list(GENES)
     fitted = fit.genes["fitted"].to_numpy()
-    assert (split[fitted] > 0).all(axis=None)
+    known = [part for part in PARTS if part != ASSIGNMENT]
+    assert (split.loc[fitted, known] > 0).all(axis=None)
+    assert split[ASSIGNMENT].isna().all()
     assert split[~fitted].isna().all(axis=None)
     turned = fit.variance_split(fit.contrast("group", "a", "c"))
     np.testing.assert_allclose(split[fitted], turned[fitted])
     own = new_axes()
     assert fit.plot_variance(effect, ax=own) is own
+    assert "read assignment: not known" in [text.get_text() for text in own.get_legend().get_texts()]
+
+
+def test_replicates_of_the_quantification_show_in_the_split_and_in_words(fit: bx.DEFit, tmp_path: Path) -> None:
+    counts = fit.data.counts.astype(float)
+    unsure = np.zeros(counts.shape)
+    unsure[:, 0], unsure[:, 1] = 0.1 * counts[:, 0], 1e4 * counts[:, 1]
+    told = dataclasses.replace(fit, data=dataclasses.replace(fit.data, assignment_variance=unsure))
+    effect = told.contrast("group", "c", "a")
+    split, blind = told.variance_split(effect), fit.variance_split(fit.contrast("group", "c", "a"))
+    assert split[ASSIGNMENT].iloc[0] == pytest.approx(0.1 * split["sampling"].iloc[0])
+    assert split["biology"].iloc[0] < blind["biology"].iloc[0]
+    assert (split["biology"].iloc[1], split[ASSIGNMENT].iloc[2]) == (0, 0)
+    others = fit.genes["fitted"].to_numpy() & (np.arange(len(split)) > 1)
+    np.testing.assert_allclose(split[others], blind[others].fillna({ASSIGNMENT: 0.0}))
+    words = [text.get_text() for text in told.plot_variance(effect).get_legend().get_texts()]
+    assert words == ["biology", "read assignment", "sampling", "normalisation"]
+    assert "In 1 gene it is more than what samples differ by" in told.sections()["sure"].body
+    assert "not known from this input" in fit.sections()["sure"].body
+    kept = bx.load(told.save(tmp_path / "run"))
+    np.testing.assert_array_equal(kept.data.assignment_variance, unsure)
 
 
 def test_size_factors_that_are_taken_as_known_are_no_doubt(tmp_path: Path) -> None:

@@ -21,7 +21,12 @@ RESULTS, TRUTH = table(600, hostile=True)
 COUNTS, SAMPLES, CONDITION = counts(RESULTS, TRUTH)
 RNG = np.random.default_rng(0)
 SPLIT = pd.DataFrame(
-    {"biology": RESULTS["dispersion"], "sampling": 1 / (1 + RESULTS["baseMean"]), "normalisation": 1e-4}
+    {
+        "biology": RESULTS["dispersion"],
+        "read_assignment": 0.3 / (1 + RESULTS["baseMean"]),
+        "sampling": 1 / (1 + RESULTS["baseMean"]),
+        "normalisation": 1e-4,
+    }
 )
 PARAMETERS = pd.DataFrame({"mean": [0.1, 0.2], "q5": [0.0, 0.1], "q95": [0.3, 0.4]}, index=["theta[0]", HOSTILE[0]])
 
