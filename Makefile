@@ -74,3 +74,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/empirical_bayes.py simulated --no-exact
 	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/ladder.py
+	$(BIN)/python benchmarks/campaigns.py
