@@ -144,17 +144,21 @@ def _provenance(record: Any) -> dict[str, dict[str, object]]:
         "model": {
             "program": record["program"],
             "program digest": record["program_digest"],
-            **record["options"],
+            **_spaced(record["options"]),
             "size factors around": record["size_factors"],
         },
         "priors": record["priors"],
-        "sampler": {k: v for k, v in record["sampler"].items() if v is not None},
+        "sampler": _spaced({k: v for k, v in record["sampler"].items() if v is not None}),
         "input": {
             "digest": record["inputs_digest"],
             "genes": record["genes"],
             "genes fitted": record["genes_fitted"],
             "samples": record["samples"],
         },
-        "versions": record["versions"],
-        "seconds": {k: round(v, 1) for k, v in record["seconds"].items()},
+        "versions": _spaced(record["versions"]),
+        "seconds": _spaced({k: round(v, 1) for k, v in record["seconds"].items()}),
     }
+
+
+def _spaced(items: Mapping[str, Any]) -> dict[str, object]:
+    return {key.replace("_", " "): value for key, value in items.items()}

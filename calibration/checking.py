@@ -90,7 +90,8 @@ def check_study(
     if truth is not None:
         decided = study_report(fit.contrast(_first_contrast(fit), ci=0.9), truth)
         tables["decisions"] = decided.table()
-        findings.append(Finding(int(not decided.ok), str(decided).replace("\n ", ";")))
+        said = str(decided).replace("\n ", ";")
+        findings.append(Finding(int(not decided.ok), said[:1].upper() + said[1:], topic="truth"))
     return Certificate(
         title=f"{fitted.model.NAME}: {fit.design.formula}, {fitted.full['G']} genes x {fitted.full['S']} samples",
         verdict=conclude(findings, fit.verdict),

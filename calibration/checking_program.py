@@ -72,13 +72,12 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
     try:
         if broken:
             text = f"{broken} of {size} draws hold a value that is not finite: nothing was predicted from them."
-            findings.append(Finding(2, text))
+            findings.append(Finding(2, text, topic="prediction"))
         else:
             _check(model, draws, data, rng, news, tables, findings)
     except NotImplementedError:
-        findings.append(
-            Finding(1, f"{model.NAME} has no predictive distribution draw by draw; fit the study with fit_de.")
-        )
+        text = f"{model.NAME} has no predictive distribution draw by draw; fit the study with fit_de."
+        findings.append(Finding(1, text, topic="prediction"))
     method = str(fit.record["method"])
     record = matched_record.matched_record(model, method)
     findings.append(matched_record.finding(model, record, method))

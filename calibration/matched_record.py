@@ -9,8 +9,10 @@ from bayesexpr.errors import InputError
 from bayesexpr.models.base import Model
 from bayesexpr.posterior.verdict import Finding
 
+from .measured import Measured
 from .program_sbc import METHODS, plan
 from .record import FOLDER, read_record
+from .severity import Severity
 
 
 def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str, Any] | None:
@@ -21,7 +23,8 @@ def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str
     Returns
     -------
     dict or None
-        ``scenario``, ``method``, ``same_method``, ``verdict``, ``simulations`` and ``reason``; None where no record
+        ``scenario``, ``method``, ``same_method``, ``verdict``, ``simulations``, ``quantities`` (their number),
+        ``severity`` (what so many simulations would have caught, in words) and ``reason``; None where no record
         matches.
     """
     if not folder.is_dir():
@@ -45,17 +48,20 @@ def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str
         "same_method": best["backend_digest"] == own,
         "verdict": best["verdict"],
         "simulations": best["simulations"]["finished"],
+        "quantities": len(best.get("quantities", ())),
+        "severity": str(Severity(**best["severity"])) if best.get("severity") else "",
         "reason": best["reasons"][0] if best["reasons"] else "",
     }
 
 
 def finding(model: Model, record: dict[str, Any] | None, method: str) -> Finding:
-    """Say what the record of a program says, or that there is none."""
+    """Say what the record of a program says, or that there is none: what was never calibrated asks for care."""
     if record is None:
-        return Finding(
-            0,
-            f"No calibration record is committed for {model.NAME} with these options and priors by {method}; "
-            f"`bayesexpr sbc {model.NAME}` makes a campaign.",
+        return Measured(
+            1,
+            f"No calibration record is committed for {model.NAME} with these options and priors by {method}: whether "
+            f"its posteriors mean what they say was not tried. `bayesexpr sbc {model.NAME}` makes a campaign.",
+            topic="calibration",
         )
     other = "" if record["same_method"] else f" not by {method} but"
     text = (
@@ -63,4 +69,5 @@ def finding(model: Model, record: dict[str, Any] | None, method: str) -> Finding
         f"({record['simulations']} simulations of {record['scenario']}, not of this study's design): "
         f"{record['verdict']}; {record['reason']}."
     )
-    return Finding(int(record["verdict"] == "FAIL" and record["same_method"]), text)
+    severity = 0 if record["verdict"] == "PASS" else 2 if record["verdict"] == "FAIL" and record["same_method"] else 1
+    return Measured(severity, text, topic="calibration")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bayesexpr.posterior.verdict import Finding
 
@@ -18,6 +18,7 @@ class Measured(Finding):
     """
 
     ratio: float = 0.0
+    topic: str = field(default="prediction", kw_only=True)
 
 
 def weakness(finding: Finding) -> tuple[int, float]:

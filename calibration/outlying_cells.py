@@ -96,11 +96,11 @@ def finding(table: pd.DataFrame, cells: int, marked: int) -> Finding:
         Number of genes with status ``outlier`` in the results.
     """
     if not len(table):
-        return Measured(0, f"None of {cells} counts is outlying, each predicted from all others.")
+        return Measured(0, f"None of {cells} counts is outlying, each predicted from all others.", topic="outliers")
     first = table.iloc[0]
     text = (
         f"{len(table)} of {cells} counts, of {table['gene'].nunique()} genes, are outlying (the results mark {marked} "
         f"genes as outlier); the most is {first['gene']} in {first['sample']}: {first['count']}, predicted about "
         f"{first['expected']:.3g}."
     )
-    return Measured(int(len(table) > MANY * cells), text, len(table) / (MANY * cells))
+    return Measured(int(len(table) > MANY * cells), text, len(table) / (MANY * cells), topic="outliers")

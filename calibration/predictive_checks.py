@@ -89,11 +89,16 @@ class PredictiveChecks:
             )
         else:
             out.append(
-                Finding(0, f"All {len(table)} test quantities of samples are like those of {REPLICATES} replicates.")
+                Finding(
+                    0,
+                    f"All {len(table)} test quantities of samples are like those of {REPLICATES} replicates.",
+                    topic="prediction",
+                )
             )
         if self.excluded:
             genes = "1 gene has draws" if self.excluded == 1 else f"{self.excluded} genes have draws"
-            out.append(Finding(2, f"{genes} that are not finite and were left out of the predictive checks."))
+            text = f"{genes} that are not finite and were left out of the predictive checks."
+            out.append(Finding(2, text, topic="prediction"))
         return [*out, self._within(), *self._trend()]
 
     def _within(self) -> Finding:
@@ -116,7 +121,7 @@ class PredictiveChecks:
         far = out & (gap > 2 * MATERIAL)
         text = f"The dispersion trend is as replicated in {int((~out).sum())} of {len(out)} bins of mean count"
         if not far.any():
-            return [Finding(0, text + ".")]
+            return [Finding(0, text + ".", topic="prediction")]
         row = self.trend[far].iloc[int(gap[far].argmax())]
         less = float((self.trend["observed"] < self.trend["median"])[far].mean()) > 0.5
         meaning = "less than the model says: calls are cautious" if less else "more than the model says: calls are rash"

@@ -89,14 +89,17 @@ def finding(table: pd.DataFrame) -> Finding:
                 f"Power-scaling: {diagnosis} for {len(hit)} of {len(table)} quantities, most for {row['quantity']} "
                 f"with the prior on {row['strongest']} (sensitivity {max(sizes):.2f}, limit {THRESHOLD}).",
                 max(sizes) / THRESHOLD,
+                topic="priors",
             )
     if LIKELIHOOD not in table:
         return Measured(
-            0, "There are too few draws to tell the likelihood's pull on what all genes share from the priors'."
+            0,
+            "There are too few draws to tell the likelihood's pull on what all genes share from the priors'.",
+            topic="priors",
         )
     most = max((float(row[row["strongest"]]) for _, row in table.iterrows() if row["strongest"]), default=0.0)
     text = f"Priors move none of {len(table)} quantities by more than {most:.2f} (power-scaling; limit {THRESHOLD})."
-    return Measured(0, text, most / THRESHOLD)
+    return Measured(0, text, most / THRESHOLD, topic="priors")
 
 
 def of_study(fitted: FittedStudy) -> Scaled:

@@ -54,7 +54,8 @@ def pooled_excess(assignment_variance: _Floats, counts: NDArray[np.int64]) -> _F
         Of :class:`bayesexpr.CountData`.
     counts : array [sample, gene]
     """
-    return np.maximum(assignment_variance.sum(axis=0), 0.0) / np.maximum(counts.sum(axis=0), 1)
+    excess = np.maximum(assignment_variance.sum(axis=0), 0.0)
+    return np.asarray(excess / np.maximum(counts.sum(axis=0), 1), dtype=np.float64)
 
 
 def split_variance(

@@ -59,12 +59,34 @@ class Limits:
     failed_worst: float = 0.03
 
 
+TOPICS = {
+    "diagnostics": "Diagnostics",
+    "prediction": "Predictive checks",
+    "calibration": "Calibration of the program",
+    "priors": "Sensitivity to the priors",
+    "outliers": "Outlying counts",
+    "truth": "Decisions against the known truth",
+}
+"""What findings are about, with its heading, in the order in which a report shows them."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: how bad it is (0 fine, 1 care, 2 not to be trusted) and a sentence with numbers."""
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    severity : int
+        0 fine, 1 care, 2 not to be trusted.
+    text : str
+        A sentence with numbers.
+    topic : str
+        A key of `TOPICS`.
+    """
 
     severity: int
     text: str
+    topic: str = field(default="diagnostics", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -113,7 +135,10 @@ class Verdict:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Verdict:
         """Read what :meth:`to_dict` wrote."""
-        findings = tuple(Finding(int(one["severity"]), str(one["text"])) for one in plain["findings"])
+        findings = tuple(
+            Finding(int(one["severity"]), str(one["text"]), topic=str(one.get("topic", "diagnostics")))
+            for one in plain["findings"]
+        )
         return cls(plain["level"], findings, dict(plain["status_counts"]))
 
 

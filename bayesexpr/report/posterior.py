@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bayesexpr.posterior.verdict import STATUS_WORDS
 from bayesexpr.report import figures
-from bayesexpr.report.checks import check_context
+from bayesexpr.report.checks import check_context, diagnostics_of
 from bayesexpr.report.content import ContrastContent, ReportContent, top_genes
 from bayesexpr.report.gene_table import ROWS_OF_TOP, columns, table_json
 from bayesexpr.report.page import Report, environment
@@ -41,6 +41,7 @@ def posterior_report(content: ReportContent) -> Report:
                 answered=int(content.contrasts[0].table["lfdr"].notna().sum()),
                 status_words=STATUS_WORDS,
                 judged=content.certificate or content.verdict,
+                diagnosed=diagnostics_of((content.certificate or content.verdict).findings),
                 **(check_context(content.certificate) if key == "trust" else {}),
             )  # fmt: skip
 

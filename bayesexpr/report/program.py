@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayesexpr import plots
 from bayesexpr.posterior.verdict import Verdict
-from bayesexpr.report.checks import check_context
+from bayesexpr.report.checks import check_context, diagnostics_of
 from bayesexpr.report.figures import Image, image
 from bayesexpr.report.page import Report, environment
 from bayesexpr.report.posterior import SECTIONS
@@ -67,6 +67,7 @@ def program_report(content: ProgramContent) -> Report:
             return environment().get_template(f"program/{key}.html").render(
                 content=content,
                 judged=judged,
+                diagnosed=diagnostics_of(judged.findings),
                 shown=content.parameters.head(_ROWS),
                 images=_intervals(content.parameters) if key == "sure" else [],
                 **(check_context(content.certificate) if key == "trust" else {}),

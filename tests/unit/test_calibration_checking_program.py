@@ -129,11 +129,16 @@ def test_a_record_is_found_by_program_options_and_priors(tmp_path: Path) -> None
     by_another = matched_record(model, "advi", tmp_path)
     assert by_another is not None
     assert "not by advi but by nuts" in finding(model, by_another, "advi").text
-    assert finding(model, {**by_another, "verdict": "FAIL"}, "advi").severity == 0
+    assert finding(model, by_another, "advi").severity == 0
+    assert finding(model, {**by_another, "verdict": "FAIL"}, "advi").severity == 1
     other = registry.get("beta_binomial")(priors={"theta": bx.Beta(2, 2)})
     assert matched_record(other, "nuts", tmp_path) is None
-    assert "No calibration record" in finding(other, None, "nuts").text
-    assert finding(model, {**found, "verdict": "FAIL"}, "nuts").severity == 1
+    never = finding(other, None, "nuts")
+    assert "No calibration record" in never.text
+    assert (never.severity, never.topic) == (1, "calibration")
+    assert finding(model, found, "nuts").severity == 0
+    assert finding(model, {**found, "verdict": "INCONCLUSIVE"}, "nuts").severity == 1
+    assert finding(model, {**found, "verdict": "FAIL"}, "nuts").severity == 2
     (tmp_path / "beta_binomial-default-nuts.json").write_text("{}")
     assert matched_record(model, "nuts", tmp_path) is None
 

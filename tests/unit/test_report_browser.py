@@ -175,7 +175,7 @@ def test_the_quantities_of_a_campaign_are_sorted(browser: Any, pages: dict[str, 
     assert table.locator("tbody th").all_inner_texts() == sorted(names)
     table.locator("thead button", has_text="contraction").click()
     found = [
-        float(v) for v in table.locator("tbody td:nth-child(7)").evaluate_all("c => c.map((e) => e.dataset.value)")
+        float(v) for v in table.locator("tbody td:nth-child(8)").evaluate_all("c => c.map((e) => e.dataset.value)")
     ]
     assert found == sorted(found)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -14,11 +14,12 @@ import xarray as xr
 from fake_analysis import HOSTILE, content
 
 import bayesexpr as bx
-from bayesexpr.calibration.certificate import Certificate
+from bayesexpr.calibration.certificate import Certificate, conclude, read_certificate
+from bayesexpr.calibration.matched_record import finding
 from bayesexpr.errors import InputError
 from bayesexpr.models import registry
 from bayesexpr.posterior.parameter_verdict import judge_exact
-from bayesexpr.posterior.verdict import Finding, Verdict
+from bayesexpr.posterior.verdict import TOPICS, Finding, Verdict
 from bayesexpr.program_fit import Fit, labelled
 from bayesexpr.report import posterior_report
 from bayesexpr.report.checks import check_figures, check_tables
@@ -64,12 +65,21 @@ TABLES = {
 }
 CERTIFICATE = Certificate(
     "a study",
-    Verdict("use with care", (Finding(1, f"{HOSTILE[0]} is outlying"), Finding(0, "the rest is fine"))),
+    Verdict(
+        "use with care",
+        (
+            Finding(1, f"{HOSTILE[0]} is outlying", topic="outliers"),
+            Finding(0, "the chains agree"),
+            Finding(0, "priors move nothing", topic="priors"),
+            Finding(0, "PASS", topic="calibration"),
+            Finding(0, "counts are as predicted", topic="prediction"),
+        ),
+    ),
     TABLES,
     {
         "k_threshold": 0.7,
         "sensitivity_threshold": 0.05,
-        "record": {"scenario": "x", "verdict": "PASS", "simulations": 200},
+        "record": {"scenario": "x", "verdict": "PASS", "simulations": 200, "severity": "would have caught a lot"},
     },
 )
 
@@ -81,11 +91,34 @@ def test_a_certificate_is_shown_and_its_verdict_is_the_verdict() -> None:
     body = report["trust"].body
     assert HOSTILE[0] not in body
     assert HOSTILE[0] in html.unescape(body)
-    assert re.findall(r'class="severity-(\d)"', body) == ["1", "0"]
-    assert "25 counts are outlying" in body
-    assert "<strong>PASS</strong> in 200 simulations" in body
+    assert re.findall(r'class="severity-(\d)"', body) == ["0", "0", "0", "0", "1"]
+    assert re.findall("<h3>(.*?)</h3>", body) == [
+        "Diagnostics",
+        "Predictive checks",
+        "Calibration of the program",
+        "Sensitivity to the priors",
+        "Outlying counts",
+    ]
+    assert '<th scope="row">simulated studies</th><td><bdi>200</bdi></td>' in body
+    assert "would have caught a lot" in body
     assert "5 more rows are in check.json" in body
     assert body.count("<table") == body.count("<caption")
+
+
+def test_a_program_that_was_never_calibrated_gets_no_check_mark() -> None:
+    found = finding(registry.get("beta_binomial")(), None, "nuts")
+    certificate = Certificate("a study", conclude([found], judge_exact()), {}, {})
+    body = posterior_report(dataclasses.replace(content(200), certificate=certificate))["trust"].body
+    assert certificate.level == "use with care"
+    assert re.findall(r'class="severity-(\d)"><bdi>No calibration record', body) == ["1"]
+
+
+def test_a_certificate_keeps_its_topics(tmp_path: Path) -> None:
+    CERTIFICATE.write(tmp_path)
+    kept = read_certificate(tmp_path)
+    assert kept is not None
+    assert [f.topic for f in kept.findings] == [f.topic for f in CERTIFICATE.findings]
+    assert {f.topic for f in kept.findings} < set(TOPICS)
 
 
 def test_without_a_certificate_the_way_to_one_is_named() -> None:
@@ -99,7 +132,7 @@ def test_every_table_that_can_be_drawn_is_drawn_with_words() -> None:
     assert len(images) == 2 + 2 + 1 + 1  # trend and pit, two quantities of samples, k-hat, sensitivity
     assert all(len(i.alt) > 30 and len(i.caption) > 30 for i in images)
     assert check_figures(dataclasses.replace(CERTIFICATE, tables={})) == []
-    assert [t.more for t in check_tables(CERTIFICATE)] == [5, 0, 0]
+    assert [t.more for t in check_tables(CERTIFICATE)] == [0, 0, 5]
 
 
 @pytest.fixture(scope="module")

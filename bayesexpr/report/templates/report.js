@@ -137,7 +137,7 @@
       pen.clearRect(0, 0, width, tall);
       pen.font = "12px system-ui, sans-serif"; pen.fillStyle = "#444"; pen.strokeStyle = "#888";
       pen.textAlign = "center";
-      const sx = step(2 * reach, width / 80), sy = step(height, tall / 60);
+      const sx = step(2 * reach, width / 60), sy = step(height, tall / 60);
       for (let v = Math.ceil(-reach / sx) * sx; v <= reach; v += sx) pen.fillText(String(Number(v.toFixed(6))), across(v), tall - bottom + 18);
       pen.textAlign = "right";
       for (let v = 0; v <= height; v += sy) pen.fillText(String(Number(v.toFixed(6))), left - 6, up(v) + 4);
