@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo-run
 STUDY := $(DEMO)/simulated_donors
 
-.PHONY: demo test test-fast test-all lint bundled figures bench evidence docs clean
+.PHONY: demo test test-fast test-all lint bundled figures bench bench-peers bench-tables evidence docs clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("bayesexpr needs Python 3.11 or newer; PYTHON=python3.12 make ... chooses another" if sys.version_info < (3, 11) else 0)'
@@ -59,7 +59,7 @@ docs: $(VENV)/.installed-docs
 	@echo $(CURDIR)/docs/_build/html/index.html
 
 clean:
-	rm -rf $(VENV) $(DEMO) docs/_build docs/models build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-peers $(DEMO) docs/_build docs/models build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # Figures of the README, from the demo; what the main job takes and finds, on the bundled study and on airway.
 figures: demo
@@ -73,5 +73,24 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/empirical_bayes.py bundled
 	$(BIN)/python benchmarks/empirical_bayes.py simulated --no-exact
 	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/targets.py
+	$(BIN)/python benchmarks/targets.py airway
+	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/campaigns.py
+
+# Other samplers and tests, in an environment of their own; the R packages are Debian's, and installed where one may.
+PEERS := .venv-peers
+$(PEERS)/.installed: pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[stan,peers]'
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		apt-get install -y -q --no-install-recommends r-bioc-deseq2 r-bioc-edger || true; fi
+	touch $@
+
+bench-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python benchmarks/peers.py
+
+# The tables of benchmarks/README.md and of the first page, from the records.
+bench-tables: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed_tables.py

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from simulated import QUESTION, write_study
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -100,35 +101,10 @@ def _job(study: str, data: Path, scratch: Path, genes: int) -> list[str] | None:
         if not folder.is_dir():
             return None
     else:
-        folder, design, contrast = _simulate(scratch, genes), "~ batch + group", "group,b,a"
+        folder = write_study(scratch, genes)
+        return [str(folder / "counts.csv.gz"), str(folder / "samples.csv"), *QUESTION]
     files = [str(folder / "counts.csv.gz"), str(folder / "samples.csv")]
     return [*files, "--design", design, "--contrast", contrast]
-
-
-def _simulate(scratch: Path, genes: int) -> Path:
-    """Eight samples in two groups and two batches from the model, its hyperparameters at those of airway; seed 1."""
-    from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
-
-    hyper = {
-        "mu_alpha": np.array(4.3),
-        "sigma_alpha": np.array(2.2),
-        "a0": np.array(0.03),
-        "a1": np.array(2.0),
-        "sigma_phi": np.array(0.6),
-        "m": np.zeros(1),
-        "s": np.array(0.6),
-        "weight": np.array([0.85, 0.15]),
-        "tau": np.array([0.3]),
-        "log_f": np.linspace(-0.4, 0.4, 8),
-    }
-    given = {"genes": genes, "design": [[-0.5]] * 4 + [[0.5]] * 4, "nuisance_design": [[-0.5], [0.5]] * 4}
-    _, data = NegativeBinomialDE().simulate(given, np.random.default_rng(1), hyper)
-    samples = [f"s{k}" for k in range(8)]
-    table = pd.DataFrame(data["count"].T, columns=samples, index=pd.Index([f"g{k}" for k in range(genes)], name="gene"))
-    table.to_csv(scratch / "counts.csv.gz", compression={"method": "gzip", "compresslevel": 1})
-    groups = pd.DataFrame({"sample": samples, "group": list("aaaabbbb"), "batch": list("xyxyxyxy")})
-    groups.to_csv(scratch / "samples.csv", index=False)
-    return scratch
 
 
 def _run(job: list[str], method: str, folder: Path, cores: int) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def verdicts(folder: Path = FOLDER) -> str:
         "sd factor caught",
         "with divergences",
     )
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def planted_errors(path: Path = planted.RECORD) -> str:
@@ -66,7 +66,7 @@ def planted_errors(path: Path = planted.RECORD) -> str:
             rows.append((bug.name, f"{last['simulations']:,}", f"`{last['quantity']}`", last["kind"], str(bug.tier)))
         elif tried:
             rows.append((bug.name, f"not with {tried[-1]['simulations']:,}", "", "", str(bug.tier)))
-    table = _table(("planted error", "caught with", "by", "named as", "tier"), rows)
+    table = markdown_table(("planted error", "caught with", "by", "named as", "tier"), rows)
     return f"{_score(outcomes)}\n\n{table}"
 
 
@@ -80,7 +80,7 @@ def published_defects(path: Path = published_checks.RECORD) -> str:
         found = {f["check"]: f for f in findings if f["defect"] == defect.name}
         name = defect.name if defect.number in (0, 9) else f"{defect.number}. {defect.name}"
         rows.append((name, *(_mark(found.get(check)) for check in checks)))
-    table = _table(("defect", *checks), rows)
+    table = markdown_table(("defect", *checks), rows)
     others = [f"{f['defect']}: {f['words']} ({f['check']})" for f in findings if f["check"] in ("SBC, 1", "compiler")]
     seen = [f"{f['defect']}: `{f['words']}`" for f in findings if f["check"].startswith("SBC, 2") and f["caught"]]
     told = "\n".join(f"- {line}" for line in (*others, *seen))
@@ -101,10 +101,12 @@ SECTIONS: dict[str, Callable[[], str]] = {
 PAGES = {README: ("verdicts", "planted errors", "published defects"), FRONT: ("verdicts", "planted score")}
 
 
-def filled(text: str, sections: Iterable[str] = PAGES[README]) -> str:
-    """Return a text with its marked sections made anew."""
+def filled(
+    text: str, sections: Iterable[str] = PAGES[README], makers: Mapping[str, Callable[[], str]] = SECTIONS
+) -> str:
+    """Return a text with its marked sections made anew, each by its maker."""
     for name in sections:
-        make = SECTIONS[name]
+        make = makers[name]
         begin, end = re.escape(f"<!-- {name} -->"), re.escape("<!-- end -->")
         if not re.search(f"{begin}.*?{end}", text, re.DOTALL):
             raise ValueError(f"there is no section <!-- {name} --> ... <!-- end --> to fill")
@@ -145,7 +147,8 @@ def _number(value: Any) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [list(head), *(list(row) for row in rows)]
     text = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([text[0], f"|{'---|' * len(lines[0])}", *text[1:]])

@@ -1,0 +1,150 @@
+"""How the main job grows with genes and with samples: processor time and memory of the whole command.
+
+    python benchmarks/growth.py                     # what is recorded for this code is left alone
+    python benchmarks/growth.py --method eb --axis genes
+    python benchmarks/growth.py --figure            # only the figure, from the record
+
+Simulated studies, 1,000 to 60,000 genes x 8 samples and 6 to 200 samples x 1,000 genes. Writes
+``benchmarks/results/growth.json`` after every run, and ``docs/growth.png``. Chains are a tenth of their usual length:
+what each iteration takes is what grows. The exponent is that of size in processor seconds, over the sizes within a
+factor of eight of the largest, where what every run takes (imports, the report's figures) no longer hides the growth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import HERE, code_digest, machine, measure, read, short, write
+from simulated import QUESTION, write_study
+
+METHODS = ("eb", "blocked", "nuts")
+SIZES = {"genes": (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000), "samples": (6, 12, 25, 50, 100, 200)}
+LARGEST = {("nuts", "genes"): 16_000, ("nuts", "samples"): 50}
+"""Sizes beyond these take hours by NUTS."""
+
+OTHER = {"genes": 1_000, "samples": 8}
+"""Size along the axis that is not varied."""
+
+SETTINGS = {
+    "eb": ["--draws", "1000"],
+    "blocked": ["--warmup", "20", "--draws", "100"],
+    "nuts": ["--warmup", "100", "--draws", "100"],
+}
+WITHIN = 8.0
+FIGURE = HERE.parent / "docs" / "growth.png"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--method", action="append", choices=METHODS, help="may be given several times [default: all]")
+    parser.add_argument("--axis", action="append", choices=tuple(SIZES), help="[default: both]")
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="also what is recorded for this code")
+    parser.add_argument("--figure", action="store_true", help="only draw the figure")
+    arguments = parser.parse_args()
+    for method in () if arguments.figure else arguments.method or METHODS:
+        for axis in arguments.axis or SIZES:
+            for size in sizes_of(method, axis):
+                one(method, axis, size, arguments.cores, arguments.again)
+    record = read("growth")
+    if record is None:
+        print("there is no record of growth to draw")
+        return 2
+    draw(record, FIGURE)
+    for method, axes in record["exponents"].items():
+        for axis, found in axes.items():
+            print(f"{method}, {axis}: processor time {found['exponent']:.2f}, memory {found['memory_exponent']:.2f}")
+    return 0
+
+
+def sizes_of(method: str, axis: str) -> tuple[int, ...]:
+    """Sizes that a method is run at."""
+    return tuple(size for size in SIZES[axis] if size <= LARGEST.get((method, axis), size))
+
+
+def one(method: str, axis: str, size: int, cores: int, again: bool) -> None:
+    """Run one size and add it to the record, unless it is there for this code."""
+    record = read("growth") or {"settings": SETTINGS, "machine": machine(cores), "runs": []}
+    here, code = {"method": method, "axis": axis, "size": size}, code_digest()
+    known = [run for run in record["runs"] if here.items() <= run.items()]
+    if known and known[0]["code"] == code and not again:
+        return
+    study = {**OTHER, axis: size}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = write_study(Path(scratch) / "study", study["genes"], study["samples"])
+        command = [sys.executable, "-m", "bayesexpr", "de", str(folder / "counts.csv.gz"), str(folder / "samples.csv")]
+        command += [*QUESTION, "--method", method, *SETTINGS[method], "--cores", str(cores), "--quiet"]
+        used = measure([*command, "-o", str(Path(scratch) / "run")], say=False)
+    record = read("growth") or record
+    others = [run for run in record["runs"] if not here.items() <= run.items()]
+    runs = sorted([*others, {**here, **used.record(), "code": code}], key=place)
+    write("growth", {**record, "runs": runs, "exponents": exponents(runs)})
+    print(f"{method}, {size} {axis}: {used.cpu_seconds:.1f} s of processor, {used.peak_memory_gb:.2f} GB", flush=True)
+
+
+def place(run: Mapping[str, Any]) -> tuple[int, str, int]:
+    """Order of runs in the record."""
+    return METHODS.index(run["method"]), run["axis"], run["size"]
+
+
+def exponents(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return exponents of processor time and memory by method and axis, where there are three sizes or more."""
+    out: dict[str, dict[str, dict[str, float]]] = {}
+    for method in METHODS:
+        for axis in SIZES:
+            here = [run for run in runs if run["method"] == method and run["axis"] == axis]
+            size, cpu, memory = (
+                np.array([float(run[name]) for run in here]) for name in ("size", "cpu_seconds", "peak_memory_gb")
+            )
+            if len(here) >= 3:
+                found = {"exponent": exponent(size, cpu), "memory_exponent": exponent(size, memory)}
+                out.setdefault(method, {})[axis] = {name: round(value, 3) for name, value in found.items()}
+    return out
+
+
+def exponent(size: Any, cost: Any, within: float = WITHIN) -> float:
+    """Exponent b of cost = a size^b by least squares of the logarithms, over sizes within a factor of the largest."""
+    x, y = np.log(np.asarray(size, dtype=float)), np.log(np.asarray(cost, dtype=float))
+    large = x >= x.max() - np.log(within) - 1e-9
+    return float(np.polyfit(x[large], y[large], 1)[0])
+
+
+def draw(record: Mapping[str, Any], target: Path) -> None:
+    """Draw processor time and memory against genes and against samples, with the exponents."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    costs = (("cpu_seconds", "exponent", "processor time (s)"), ("peak_memory_gb", "memory_exponent", "memory (GB)"))
+    for row, (cost, power, words) in zip(figure.subplots(2, 2), costs, strict=True):
+        for panel, axis in zip(row, SIZES, strict=True):
+            for method, colour in zip(METHODS, ("#0072b2", "#009e73", "#d55e00"), strict=True):
+                runs = [run for run in record["runs"] if run["method"] == method and run["axis"] == axis]
+                found = record["exponents"].get(method, {}).get(axis)
+                label = method if found is None else f"{method}: exponent {short(found[power]):.2f}"
+                if runs:
+                    x, y = ([run[name] for run in runs] for name in ("size", cost))
+                    panel.loglog(x, y, "o-", color=colour, label=label)
+            panel.set_xlabel(f"{axis} (x {_other(axis)})")
+            panel.set_ylabel(words)
+            panel.grid(alpha=0.3)
+            if panel.lines:
+                panel.legend(frameon=False)
+    target.parent.mkdir(exist_ok=True)
+    figure.savefig(target, dpi=110)
+
+
+def _other(axis: str) -> str:
+    other = next(name for name in OTHER if name != axis)
+    return f"{OTHER[other]:,} {other}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

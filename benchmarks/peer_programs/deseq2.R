@@ -1,0 +1,10 @@
+# DESeq2 as its vignette says: Rscript deseq2.R counts.csv.gz samples.csv answer.csv
+suppressPackageStartupMessages(library(DESeq2))
+files <- commandArgs(trailingOnly = TRUE)
+counts <- as.matrix(read.csv(files[1], row.names = 1))
+samples <- read.csv(files[2], row.names = 1, stringsAsFactors = TRUE)
+dds <- DESeqDataSetFromMatrix(counts, samples, ~ batch + group)
+dds <- DESeq(dds, quiet = TRUE)
+found <- results(dds, contrast = c("group", "b", "a"), alpha = 0.05)
+answer <- data.frame(gene = rownames(found), log2_fold_change = found$log2FoldChange, adjusted_p = found$padj)
+write.csv(answer, files[3], row.names = FALSE, na = "")

@@ -1,0 +1,380 @@
+"""Other programs on the same data: samplers on the same density, the chapter's program, and the usual tests of counts.
+
+    make bench-peers                                   # installs them beside, then all of this
+    python benchmarks/peers.py --only numpyro --again
+
+Three comparisons, in ``benchmarks/results/peers.json`` and ``docs/peers.png``:
+
+``same_model``  the flagship on 1,000 genes x 8 samples by NumPyro, PyMC + nutpie and plain Stan, and by this package.
+    Before anything is timed, each program's log density must equal ours at random points, but for a constant, to 1e-6.
+    The others get what suits them: double precision, lgamma shared between components, effects centred, the same
+    starting point near the data, one thread (what they count is processor time), compilation left out.
+``chapter``  the published program and ours on the published model: one dispersion, normal effects.
+``tests``  DESeq2, edgeR and PyDESeq2 on the simulated 20,000 x 8, beside this package's records of targets.py.
+
+What is not installed is skipped, with the reason in the record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from measuring import HERE, Usage, machine, measure, read, short, write
+from simulated import simulate, write_study
+
+from bayesexpr.data.size_factors import size_factors
+from bayesexpr.distributions import sum_to_zero_basis
+from bayesexpr.models.negative_binomial_de import CHAPTER_OPTIONS, NegativeBinomialDE
+from bayesexpr.posterior.diagnostics import convergence
+
+PROGRAMS = HERE / "peer_programs"
+GENES, SAMPLES, SEED = 1_000, 8, 1
+PARITY = 1e-6
+CENTRED = False
+"""Of the peers' coordinates: the better of the two with 1,000 genes, tried by nutpie."""
+
+SAME_MODEL: dict[str, dict[str, Any]] = {
+    "numpyro": {
+        "program": "numpyro_de.py",
+        "needs": "numpyro",
+        "warmup": 500,
+        "target_accept": 0.8,
+        "centred": CENTRED,
+    },
+    "nutpie": {"program": "pymc_de.py", "needs": "nutpie", "warmup": 400, "target_accept": 0.8, "centred": CENTRED},
+    "stan": {"sampler": "cold", "options": {"density": "stan"}, "warmup": 500},
+    "nuts": {"sampler": "nuts", "options": {}, "warmup": 200},
+    "blocked": {"sampler": "blocked", "options": {}, "warmup": 200},
+}
+CHAPTER: dict[str, dict[str, Any]] = {
+    "published": {"sampler": "published", "warmup": 500},
+    "ours": {"sampler": "nuts", "options": CHAPTER_OPTIONS, "warmup": 200},
+}
+TESTS: dict[str, dict[str, str]] = {
+    "DESeq2": {"program": "deseq2.R", "needs": "DESeq2"},
+    "edgeR": {"program": "edger.R", "needs": "edgeR"},
+    "PyDESeq2": {"program": "pydeseq2_de.py", "needs": "pydeseq2"},
+}
+ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1"),
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+"""What is counted is processor time: threads that wait for each other would only spend it."""
+
+COMMON = {"chains": 4, "draws": 500, "seed": SEED}
+FIGURE = HERE.parent / "docs" / "peers.png"
+FREE = (
+    "mu_alpha",
+    "log_sigma_alpha",
+    "log_a0",
+    "log_a1",
+    "logit_sigma_phi",
+    "m",
+    "log_s",
+    "log_weight_ratio",
+    "log_tau",
+)
+
+
+class NotInstalledError(Exception):
+    """A peer that is not installed, with the reason."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    names = (*SAME_MODEL, *CHAPTER, *TESTS)
+    parser.add_argument("--only", action="append", choices=names, help="may be given several times [default: all]")
+    parser.add_argument("--again", action="store_true", help="also what is recorded")
+    parser.add_argument("--figure", action="store_true", help="only draw the figure")
+    arguments = parser.parse_args()
+    work: tuple[tuple[str, dict[str, Any], Callable[[str], dict[str, Any]]], ...] = (
+        ("same_model", SAME_MODEL, same_model),
+        ("chapter", CHAPTER, chapter),
+        ("tests", TESTS, count_test),
+    )
+    for section, all_of_it, do in () if arguments.figure else work:
+        for name in all_of_it:
+            known = (read("peers") or {}).get(section, {}).get(name, {})
+            done = bool(known) and "skipped" not in known and not arguments.again
+            if done or (arguments.only and name not in arguments.only):
+                continue
+            try:
+                found = do(name)
+            except NotInstalledError as reason:
+                found = {"skipped": str(reason)}
+            record = read("peers") or {}
+            order = {key: {**record.get(section, {}), name: found}.get(key) for key in all_of_it}
+            kept = {key: value for key, value in order.items() if value}
+            write("peers", {**record, "machine": machine(1), section: kept})
+            print(f"{name}: {json.dumps(found)}", flush=True)
+    draw(read("peers") or {}, FIGURE)
+    return 0
+
+
+def needed(module: str) -> None:
+    """Go on if a Python module or an R package is there.
+
+    Raises
+    ------
+    NotInstalledError
+        It is not.
+    """
+    if module in ("DESeq2", "edgeR"):
+        if shutil.which("Rscript") is None:
+            raise NotInstalledError(f"Rscript is not installed; on Debian: apt-get install r-bioc-{module.lower()}")
+        code = f'quit(status = !requireNamespace("{module}", quietly = TRUE))'
+        if subprocess.run(["Rscript", "-e", code], capture_output=True, check=False).returncode:
+            raise NotInstalledError(
+                f"the R package {module} is not installed; on Debian: apt-get install r-bioc-{module.lower()}"
+            )
+    elif importlib.util.find_spec(module) is None:
+        raise NotInstalledError(f"the Python package {module} is not installed; make bench-peers brings it")
+
+
+def same_model(name: str) -> dict[str, Any]:
+    """Sample the flagship by one of the programs."""
+    asked = {**COMMON, **SAME_MODEL[name]}
+    if "needs" in asked:
+        needed(asked["needs"])
+    study = flagship_study()
+    if "program" in asked:
+        answer = run(PROGRAMS / asked["program"], study, {**asked, "chains": 0})
+        study_parity(name, study, answer["log_density"], asked["centred"])
+        return efficiency(run(PROGRAMS / asked["program"], study, asked), asked, study)
+    return efficiency(run(PROGRAMS / "ours.py", study, asked), asked, study)
+
+
+def chapter(name: str) -> dict[str, Any]:
+    """Sample the published model by the published program or by ours."""
+    asked = {**COMMON, **CHAPTER[name]}
+    study = chapter_study()
+    return efficiency(run(PROGRAMS / "ours.py", study, asked), asked, study)
+
+
+def run(program: Path, study: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Run a program on a study in a process of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        given, answer = Path(scratch) / "study.npz", Path(scratch) / "answer.npz"
+        np.savez(given, **study)
+        command = [sys.executable, str(program), str(given), str(answer), json.dumps(asked)]
+        subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True)
+        with np.load(answer) as found:
+            return {name: found[name] for name in found.files}
+
+
+def flagship_study() -> dict[str, Any]:
+    """Counts, designs, prior numbers, a starting point near the data, and points to compare densities at."""
+    frames = simulate(GENES, SAMPLES, SEED)
+    count = frames["counts"].to_numpy().T
+    count = count[:, count.sum(axis=0) > 0]
+    inputs = {
+        "count": count,
+        "design": np.where(frames["samples"]["group"] == "b", 0.5, -0.5)[:, None],
+        "nuisance_design": np.where(frames["samples"]["batch"] == "y", 0.5, -0.5)[:, None],
+        "log_size_factor": np.log(size_factors(count, "median_of_ratios")),
+    }
+    model = NegativeBinomialDE()
+    full = model.complete(inputs)
+    at, G = model.layout(full), count.shape[1]
+    numbers = {
+        key: np.asarray(value).tolist()
+        for key, value in model.stan_data(inputs).items()
+        if key.endswith(("_mean", "_sd", "_max", "concentration")) or key == "nu"
+    }
+    theta = at.theta(model.draw_hyper(full, np.random.default_rng(0)), full["log_size_factor"])
+    middle = {"mu_alpha": 4.0, "log_sigma_alpha": np.log(2.0), "log_a0": np.log(0.03), "log_a1": np.log(2.0)}
+    middle |= {"logit_sigma_phi": 0.5, "m": 0.0, "log_s": np.log(0.5), "log_weight_ratio": -1.0, "log_tau": np.log(0.3)}
+    theta[: len(FREE)], theta[len(FREE) :] = [middle[name] for name in FREE], 0.0
+    alpha = np.log((count / np.exp(full["log_size_factor"])[:, None]).mean(axis=0) + 0.5)
+    start = split(theta, np.column_stack([alpha, *np.zeros((3, G))]))
+    rng = np.random.default_rng(SEED)
+    thetas = theta + rng.normal(0, 0.2, (3, theta.size))
+    psis = np.column_stack([alpha, *np.zeros((3, G))]) + rng.normal(0, 0.3, (3, G, 4))
+    points = [split(one, psi) for one, psi in zip(thetas, psis, strict=True)]
+    ours = [model.log_density({"theta": one, "psi": psi}, full) for one, psi in zip(thetas, psis, strict=True)]
+    scales = thetas[:, at.s] + thetas[:, at.tau][:, 0]  # centred effects are the others times s and tau
+    out = {
+        **inputs,
+        "basis": sum_to_zero_basis(SAMPLES),
+        "log_factorial": log_factorial(count),
+        "prior": json.dumps(numbers),
+    }
+    out |= {f"start_{key}": value for key, value in start.items()}
+    out |= {f"point_{key}": np.array([point[key] for point in points]) for key in points[0]}
+    return {**out, "density": np.array(ours), "log_jacobian": G * scales}
+
+
+def log_factorial(count: Any) -> Any:
+    """Natural log of the factorials of counts."""
+    from scipy.special import gammaln
+
+    return gammaln(count + 1.0)
+
+
+def split(theta: Any, psi: Any) -> dict[str, Any]:
+    """Name the parts of a point: hyperparameters one by one, genes' coordinates, effects centred and not."""
+    out: dict[str, Any] = {name: float(theta[k]) for k, name in enumerate(FREE)}
+    b, gamma = out["m"] + np.exp(out["log_s"]) * psi[:, 2], np.exp(out["log_tau"]) * psi[:, 3]
+    out |= {"v": theta[len(FREE) :], "alpha": psi[:, 0], "e": psi[:, 1], "b": b, "gamma": gamma}
+    return {**out, "theta": theta, "d": psi[:, 2], "u": psi[:, 3]}
+
+
+def study_parity(name: str, study: dict[str, Any], theirs: Any, centred: bool) -> None:
+    """Compare log densities, but for the constant that programs leave out and the Jacobian of centred effects.
+
+    Raises
+    ------
+    SystemExit
+        They differ: the programs are not of one model.
+    """
+    gap = np.asarray(theirs) - study["density"] + centred * study["log_jacobian"]
+    apart = float(np.abs(gap - gap[0]).max() / np.abs(study["density"]).max())
+    if not apart <= PARITY:
+        raise SystemExit(
+            f"the density of {name} is not ours: they differ by {apart:.2g}, relative; allowed {PARITY:g}."
+        )
+    study["parity"] = apart
+
+
+def chapter_study() -> dict[str, Any]:
+    """Four against four samples from the published model: one dispersion for all genes, normal effects."""
+    model = NegativeBinomialDE(options=CHAPTER_OPTIONS)
+    hyper = {"mu_alpha": np.array(4.0), "sigma_alpha": np.array(1.5), "dispersion": np.array(0.1), "s": np.array(0.6)}
+    hyper |= {"tau": np.zeros(0), "log_f": np.linspace(-0.4, 0.4, SAMPLES)}
+    design = np.repeat([-0.5, 0.5], SAMPLES // 2)[:, None]
+    _, data = model.simulate({"genes": GENES, "design": design}, np.random.default_rng(SEED), hyper)
+    count = np.asarray(data["count"])
+    count = count[:, count.sum(axis=0) > 0]
+    factors = size_factors(count, "median_of_ratios")
+    alpha = np.log((count / factors[:, None]).mean(axis=0) + 0.5)
+    return {"count": count, "design": design, "log_size_factor": np.log(factors), "start_alpha": alpha}
+
+
+def efficiency(answer: dict[str, Any], asked: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
+    """Return processor time, effective draws and their ratio: of hyperparameters, and of all quantities.
+
+    Quantities are the hyperparameters on the real line and every gene's intercept, log precision and effects.
+    """
+    theta, genes = quantities(answer)
+    shared, each = convergence(theta), convergence(genes)
+    least = float(min(shared.ess_bulk.min(), each.ess_bulk.min()))
+    cpu = float(answer["cpu_seconds"])
+    out = {
+        "settings": {key: value for key, value in asked.items() if key not in ("needs", "program", "options")},
+        "versions": str(answer["versions"]),
+        "genes": int(study["count"].shape[1]),
+        "samples": int(study["count"].shape[0]),
+        "cpu_seconds": short(cpu),
+        "steps_per_draw": short(float(answer["steps"])),
+        "divergences": int(answer["divergences"]),
+        "largest_rhat": round(float(max(shared.rhat.max(), each.rhat.max())), 4),
+        "least_ess": short(least),
+        "least_ess_of_hyperparameters": short(float(shared.ess_bulk.min())),
+        "ess_per_cpu_second": short(least / cpu),
+        "ess_per_cpu_second_of_hyperparameters": short(float(shared.ess_bulk.min()) / cpu),
+    }
+    if "compile_cpu_seconds" in answer:
+        out["compile_cpu_seconds"] = short(float(answer["compile_cpu_seconds"]))
+    if "parity" in study:
+        out["density_relative_difference"] = study["parity"]
+    return out
+
+
+def quantities(answer: dict[str, Any]) -> tuple[Any, Any]:
+    """Hyperparameters [chain, draw, H] and quantities of genes [chain, draw, ...] of what a program drew."""
+    if "theta" in answer:
+        theta = answer["theta"]
+        genes = [answer[name] for name in ("alpha", "log_phi", "b", "gamma") if name in answer]
+        return theta, np.concatenate(genes, axis=-1)
+    theta = np.concatenate([np.stack([answer[name] for name in FREE], axis=-1), answer["v"]], axis=-1)
+    sigma_phi = NegativeBinomialDE().prior("sigma_phi").upper / (1.0 + np.exp(-answer["logit_sigma_phi"]))
+    trend = np.logaddexp(answer["log_a0"][..., None], answer["log_a1"][..., None] - answer["alpha"])
+    log_phi = sigma_phi[..., None] * answer["e"] - trend
+    if "b" in answer:
+        effects = [answer["b"], answer["gamma"]]
+    else:
+        s, tau = (np.exp(answer[name])[..., None] for name in ("log_s", "log_tau"))
+        effects = [answer["m"][..., None] + s * answer["d"], tau * answer["u"]]
+    return theta, np.concatenate([answer["alpha"], log_phi, *effects], axis=-1)
+
+
+def count_test(name: str) -> dict[str, Any]:
+    """Run a test of counts on the simulated study and hold its calls against the truth."""
+    asked = TESTS[name]
+    needed(asked["needs"])
+    program = PROGRAMS / asked["program"]
+    runner = ["Rscript", "--vanilla"] if program.suffix == ".R" else [sys.executable]
+    with tempfile.TemporaryDirectory() as scratch:
+        from targets import GENES as MANY
+
+        folder = write_study(Path(scratch), MANY, seed=SEED)
+        files = [str(folder / part) for part in ("counts.csv.gz", "samples.csv", "answer.csv")]
+        used = measure([*runner, str(program), *files], environment=ONE_THREAD, say=False)
+        found = pd.read_csv(files[-1]).set_index("gene")
+        truth = pd.read_csv(folder / "truth.csv.gz").set_index("gene")["true_log2fc"]
+        expressed = pd.read_csv(files[0], index_col=0).sum(axis=1) > 0
+    return against_truth(found, truth[expressed], used)
+
+
+def against_truth(found: pd.DataFrame, truth: pd.Series, used: Usage) -> dict[str, Any]:
+    """Hold adjusted p-values below 0.05, and estimates, against the true changes of all genes with counts."""
+    here = found.reindex(truth.index)
+    called, changed = here["adjusted_p"] < 0.05, truth != 0
+    apart = (here["log2_fold_change"] - truth).dropna()
+    return {
+        **used.record(),
+        "calls": int(called.sum()),
+        "false_discovery_rate": round(float((called & ~changed).sum() / max(int(called.sum()), 1)), 4),
+        "power": round(float((called & changed).sum() / changed.sum()), 4),
+        "rmse_log2": round(float(np.sqrt((apart**2).mean())), 4),
+    }
+
+
+def draw(record: dict[str, Any], target: Path) -> None:
+    """Draw effective draws per processor second of every sampler, of the least sure quantity of all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    labels = {
+        "numpyro": "NumPyro",
+        "nutpie": "PyMC + nutpie",
+        "stan": "plain Stan",
+        "nuts": "nuts",
+        "blocked": "blocked",
+    }
+    labels |= {"published": "published program", "ours": "ours"}
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = {"same_model": "same model: 1,000 genes x 8 samples", "chapter": "the published model"}
+    for panel, (section, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        found = {k: v for k, v in record.get(section, {}).items() if "ess_per_cpu_second" in v}
+        ours = [name in ("nuts", "blocked", "ours") for name in found]
+        heights = [one["ess_per_cpu_second"] for one in found.values()]
+        bars = panel.barh(
+            [labels[name] for name in found], heights, color=["#0072b2" if mine else "#999999" for mine in ours]
+        )
+        panel.bar_label(bars, [f"{value:.2g}" for value in heights], padding=3)
+        if heights:
+            panel.set_xscale("log")
+            panel.margins(x=0.15)
+        panel.invert_yaxis()
+        panel.set_title(title)
+        panel.set_xlabel("effective draws per processor second (least of all quantities)")
+    target.parent.mkdir(exist_ok=True)
+    figure.savefig(target, dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""What the benchmarks compute from what they measured: targets, exponents, reasons, tables. Nothing is timed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a script of the benchmarks, which are no package."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return load
+
+
+def run_record(method: str, **changed: Any) -> dict[str, Any]:
+    good = {"least_bulk_ess": 500.0, "below_400": 0, "rhat": 1.02, "rhat_limit": 1.03, "rhat_above_limit": 0}
+    record: dict[str, Any] = {
+        "method": method,
+        "seconds": 170.0,
+        "cpu_seconds": 300.0,
+        "peak_memory_gb": 1.2,
+        "genes_fitted": 19_000,
+        "genes_diagnosed": good,
+        "hyperparameters_diagnosed": good,
+        "largest_k_used": 0.6,
+        "k_limit": 0.67,
+        "sampled_by_chains": 3,
+        "calls": 960,
+        "against_truth": {"calls": 960, "false_discovery_rate": 0.05, "power": 0.31, "rmse_log2": 0.2},
+    }
+    return record | changed
+
+
+def test_a_command_is_measured_with_its_children(module: Any) -> None:
+    """A child that fills 300 MB and spends processor time: tolerance a factor of two."""
+    child = "import time; x = bytearray(300 << 20); x[:: 4096] = b'1' * len(x[::4096]); t = time.process_time()\n"
+    child += "while time.process_time() - t < 0.3: pass\ntime.sleep(0.3)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    used = module("measuring").measure([sys.executable, "-c", parent], every=0.05)
+    assert 0.28 < used.peak_memory_gb < 0.6
+    assert used.cpu_seconds > 0.3
+    assert used.seconds > 0.6
+    idle = module("measuring").measure([sys.executable, "-c", "pass"], every=0.05)
+    assert idle.peak_memory_gb < 0.1
+    assert idle.cpu_seconds < used.cpu_seconds
+
+
+def test_records_are_read_as_written_and_absent_ones_are_none(module: Any, tmp_path: Path) -> None:
+    measuring = module("measuring")
+    assert measuring.read("some", tmp_path) is None
+    measuring.write("some", {"a": 1.5}, tmp_path)
+    assert measuring.read("some", tmp_path) == {"a": 1.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["some.json"]
+    assert measuring.code_digest() == measuring.code_digest()
+
+
+def test_the_simulated_study_is_the_same_each_time_and_knows_its_truth(module: Any, tmp_path: Path) -> None:
+    simulated = module("simulated")
+    first, second = simulated.simulate(400, 9, seed=3), simulated.simulate(400, 9, seed=3)
+    assert first["counts"].equals(second["counts"])
+    assert not first["counts"].equals(simulated.simulate(400, 9, seed=4)["counts"])
+    assert list(first["samples"]["group"]) == list("aaaabbbbb")
+    assert 0.08 < (first["truth"]["true_log2fc"] != 0).mean() < 0.22  # 15 %, four errors of 400
+    folder = simulated.write_study(tmp_path / "study", 400, 9, seed=3)
+    back = pd.read_csv(folder / "counts.csv.gz", index_col=0)
+    assert np.array_equal(back.to_numpy(), first["counts"].to_numpy())
+
+
+def test_exponents_are_those_of_the_large_sizes(module: Any) -> None:
+    growth = module("growth")
+    size = np.array([100.0, 1000.0, 2000.0, 4000.0, 8000.0])
+    assert growth.exponent(size, 3.0 * size**1.3) == pytest.approx(1.3)
+    fixed = 1e4 + size**2  # what every run takes hides the growth at the small sizes only
+    assert growth.exponent(size, fixed) > 1.9
+    assert growth.exponent(size, fixed, within=1e9) < 1.9
+    runs = [
+        {"method": "eb", "axis": "genes", "size": n, "cpu_seconds": 2.0 * n, "peak_memory_gb": 0.5} for n in (1, 2, 4)
+    ]
+    assert growth.exponents(runs) == {"eb": {"genes": {"exponent": 1.0, "memory_exponent": 0.0}}}
+    assert growth.exponents(runs[:2]) == {}  # two points are a line whatever they are
+
+
+def test_sizes_that_take_hours_by_nuts_are_left_out(module: Any) -> None:
+    growth = module("growth")
+    assert growth.sizes_of("eb", "genes") == growth.SIZES["genes"]
+    assert max(growth.sizes_of("nuts", "genes")) < max(growth.SIZES["genes"])
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "besides", "said"),
+    [
+        (500, False, True, "yes"),
+        (100, False, True, "yes, and the aim"),
+        (601, False, True, "**no**"),
+        (500, False, False, "**no**"),
+        (200, True, True, "yes"),
+        (700, True, True, "yes, and the aim"),
+    ],
+)
+def test_targets_are_met_or_missed(module: Any, value: float, more: bool, besides: bool, said: str) -> None:
+    bounds = (180, 650) if more else (600, 180)
+    assert module("targets").verdict(value, *bounds, more=more, besides=besides) == said
+
+
+def test_rows_of_the_target_table_come_from_the_records(module: Any, tmp_path: Path) -> None:
+    targets, measuring = module("targets"), module("measuring")
+    assert all(row[3] == "not measured" for row in targets.rows(tmp_path))
+    measuring.write("kernel", {"stan_over_kernel": 20.0}, tmp_path)
+    measuring.write("targets_simulated_blocked", run_record("blocked"), tmp_path)
+    slow = run_record("nuts", hyperparameters_diagnosed=run_record("nuts")["genes_diagnosed"] | {"below_400": 1})
+    measuring.write("targets_simulated_nuts", slow, tmp_path)
+    measuring.write("targets_simulated_eb", run_record("eb", seconds=21.0, largest_k_used=0.5), tmp_path)
+    peers = {"numpyro": {"cpu_seconds": 50.0}, "nutpie": {"skipped": "not installed"}, "nuts": {"cpu_seconds": 5.0}}
+    chapter = {"published": {"ess_per_cpu_second": 2.0}, "ours": {"ess_per_cpu_second": 30.0}}
+    measuring.write("peers", {"same_model": peers, "chapter": chapter}, tmp_path)
+    exponents = {"eb": {"genes": {"exponent": 0.9}, "samples": {"exponent": 1.2}}}
+    measuring.write("growth", {"exponents": exponents}, tmp_path)
+    met = {row[0].split(",")[0]: row[4] for row in targets.rows(tmp_path)}
+    assert met["gradient of the full density inside Stan against pure Stan"] == "yes"
+    assert met["joint posterior by blocked"] == "yes, and the aim"
+    assert met["joint posterior by nuts"] == "**no**"  # in time, but one quantity has too few effective draws
+    assert met["`--method eb`"] == "**no**"
+    assert [row[4] for row in targets.rows(tmp_path) if "processor time against" in row[0]] == ["yes", ""]
+    assert met["against the chapter's program"] == "**no**"
+    assert met["peak memory of the whole run"] == "yes, and the aim"
+    assert met["growth of processor time with genes"] == "yes"
+    assert met["growth of processor time with samples"] == "**no**"
+
+
+def test_the_worst_r_hat_is_the_one_nearest_its_limit(module: Any) -> None:
+    table = pd.DataFrame({"rhat": [1.02, 1.03, np.nan], "ess_bulk": [900.0, 500.0, 399.0], "ess_tail": 500.0})
+    found = module("targets").worst_of(table, lambda here: np.array([1.021, 1.05])[: len(here)])
+    assert found == {
+        "least_bulk_ess": 399.0,
+        "below_400": 1,
+        "rhat": 1.02,
+        "rhat_limit": 1.021,
+        "rhat_above_limit": 0,
+    }
+
+
+def test_limits_of_r_hats_are_not_below_what_sound_chains_reach(module: Any) -> None:
+    targets = module("targets")
+    table = pd.DataFrame({"rhat": 1.0, "ess_bulk": [400.0] * 5_000, "ess_tail": 400.0})
+    assert 1.01 < targets.shared_limits(table[:10])[0] < targets.gene_limits(table)[0] < 1.06
+
+
+def test_peers_that_are_not_installed_are_skipped_with_the_way_to_install(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = module("peers")
+    peers.needed("numpy")  # the control: what is there is not skipped
+    with pytest.raises(peers.NotInstalledError, match="no_such_sampler is not installed; make bench-peers"):
+        peers.needed("no_such_sampler")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(
+        peers.NotInstalledError, match="Rscript is not installed; on Debian: apt-get install r-bioc-edger"
+    ):
+        peers.needed("edgeR")
+
+
+def test_densities_that_differ_are_not_timed(module: Any) -> None:
+    peers = module("peers")
+    study: dict[str, Any] = {"density": np.array([-100.0, -120.0, -90.0]), "log_jacobian": np.array([1.0, 2.0, 3.0])}
+    peers.study_parity("other", study, study["density"] + 7.0, False)  # a constant is left out
+    assert study["parity"] < 1e-12
+    peers.study_parity("other", study, study["density"] + 7.0 - study["log_jacobian"], True)
+    with pytest.raises(SystemExit, match="is not ours"):
+        peers.study_parity("other", study, study["density"] * [1.0, 1.0, 1.001], False)
+
+
+def test_the_points_of_comparison_have_our_density(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Centred effects are the others times their scales: counts and priors of 40 genes, by hand for one of them."""
+    peers = module("peers")
+    monkeypatch.setattr(peers, "GENES", 40)
+    study = peers.flagship_study()
+    genes = study["count"].shape[1]
+    first = {key.removeprefix("point_"): value[0] for key, value in study.items() if key.startswith("point_")}
+    assert np.allclose(first["b"], first["m"] + np.exp(first["log_s"]) * first["d"])
+    assert np.allclose(first["gamma"], np.exp(first["log_tau"]) * first["u"])
+    assert study["log_jacobian"][0] == pytest.approx(genes * (first["log_s"] + first["log_tau"]))
+    assert np.isfinite(study["density"]).all()
+    assert len(set(study["density"])) == 3
+    assert set(json.loads(study["prior"])) >= {"mu_alpha_mean", "weight_concentration", "size_factor_sd", "nu"}
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_quantities_of_a_peer_are_on_our_scales(module: Any, centred: bool) -> None:
+    peers = module("peers")
+    rng = np.random.default_rng(1)
+    answer: dict[str, Any] = {name: rng.normal(size=(2, 5)) for name in peers.FREE}
+    answer |= {"v": rng.normal(size=(2, 5, 7)), "alpha": rng.normal(size=(2, 5, 3)), "e": rng.normal(size=(2, 5, 3))}
+    d, u = rng.normal(size=(2, 2, 5, 3))
+    b = answer["m"][..., None] + np.exp(answer["log_s"])[..., None] * d
+    gamma = np.exp(answer["log_tau"])[..., None] * u
+    answer |= {"b": b, "gamma": gamma} if centred else {"d": d, "u": u}
+    theta, genes = peers.quantities(answer)
+    assert theta.shape == (2, 5, len(peers.FREE) + 7)
+    assert np.allclose(genes[..., 6:], np.concatenate([b, gamma], axis=-1))
+    a0, a1 = (np.exp(answer[name][0, 0]) for name in ("log_a0", "log_a1"))
+    sigma_phi = 0.85 / (1 + np.exp(-answer["logit_sigma_phi"][0, 0]))
+    expected = sigma_phi * answer["e"][0, 0] - np.log(a0 + a1 * np.exp(-answer["alpha"][0, 0]))
+    assert np.allclose(genes[0, 0, 3:6], expected)
+
+
+def test_calls_of_a_test_are_held_against_the_truth(module: Any) -> None:
+    found = pd.DataFrame({"log2_fold_change": [1.0, 0.5, 0.0], "adjusted_p": [0.01, 0.04, 0.5]}, index=["a", "b", "c"])
+    truth = pd.Series([1.5, 0.0, 0.0, 2.0], index=["a", "b", "c", "filtered"])
+    used = module("measuring").Usage(10.0, 9.0, 1.0)
+    record = module("peers").against_truth(found, truth, used)
+    assert (record["calls"], record["false_discovery_rate"], record["power"]) == (2, 0.5, 0.5)
+    assert record["rmse_log2"] == pytest.approx(np.sqrt((0.25 + 0.25) / 3), abs=1e-4)
+    nothing = found.assign(adjusted_p=np.nan)
+    assert module("peers").against_truth(nothing, truth, used)["false_discovery_rate"] == 0.0
+
+
+def test_tables_say_what_was_skipped(module: Any, tmp_path: Path) -> None:
+    tables, measuring = module("speed_tables"), module("measuring")
+    measuring.write("peers", {"same_model": {}, "tests": {"DESeq2": {"skipped": "Rscript is not installed"}}}, tmp_path)
+    measuring.write("targets_simulated_eb", run_record("eb"), tmp_path)
+    text = tables.count_tests(tmp_path)
+    assert "| DESeq2 | Rscript is not installed |" in text
+    assert "| **bayesexpr, eb** | 170 | 300 | 1.2 | 960 | 5.0 % | 31.0 % | 0.200 |" in text
+    assert "not measured" in tables.same_model(tmp_path)
+
+
+def test_tables_of_the_pages_are_those_of_the_records(module: Any) -> None:
+    """``make bench-tables`` fills them."""
+    tables = module("speed_tables")
+    from bayesexpr.calibration.tables import filled
+
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert filled(text, tables.sections_of(text), tables.SECTIONS) == text, f"{page}: run make bench-tables"
+    assert set(tables.sections_of(tables.PAGES[0].read_text(encoding="utf-8"))) == set(tables.SECTIONS)
