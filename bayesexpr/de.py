@@ -36,6 +36,7 @@ from bayesexpr.de_sampling import (
     sample_nuts,
 )
 from bayesexpr.empirical_bayes.importance import MORE
+from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.empirical_bayes.whitening import warm_start
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
@@ -187,7 +188,7 @@ def _by_chains(job: _Job, method: str, sample: Sample, home: Path, scratch: Path
     clock["sampled"] = time.monotonic()
     job.news.close()
     job.news.say("posterior of every gene and diagnostics")
-    study = study_of(job.model, full, job.built.library)
+    study = Study.of(job.model, full, job.built.library)
     return *digest(chains, warm.whitening, study, job.data, job.plan, used, home), asdict(used)
 
 

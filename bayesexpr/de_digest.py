@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design
+from bayesexpr.empirical_bayes.gene_integration import Hyper
+from bayesexpr.empirical_bayes.laplace import Study
+from bayesexpr.empirical_bayes.outlying import confirmed_tails, outlying
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.names import GENE, SAMPLE
 from bayesexpr.posterior import store
@@ -25,7 +28,7 @@ from bayesexpr.posterior.de_draws import (
     linear_predictor,
 )
 from bayesexpr.posterior.diagnostics import Convergence, convergence, count_divergences, count_saturated, ebfmi
-from bayesexpr.posterior.predictive import holm, tail_probability
+from bayesexpr.posterior.predictive import tail_probability
 from bayesexpr.posterior.verdict import Verdict, gene_status, judge
 from bayesexpr.stan.output import ChainDraws
 from bayesexpr.stan.settings import SamplerSettings
@@ -38,22 +41,14 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 
 SAMPLER_LABELS = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
-SCREEN_DRAWS, SCREEN = 10, 0.003
-"""Draws from which every gene's tails are first computed, and the probability below which a gene gets more: an outlying
-count, among thousands, has one below 1e-5."""
-
-TAIL_DRAWS = 200
-"""Draws from which the predictive tails of those genes are computed: enough for a mixture's tail."""
-
-OUTLYING = 0.05
-"""Holm-adjusted tail probability, over all counts of the study, below which a count is called outlying."""
+SCREEN_DRAWS = 10
+"""Draws from which every count's tail probability is computed: genes with a small one are looked at again."""
 
 
 def digest(
     chains: tuple[ChainDraws, ...],
     whitening: Whitening,
-    at: Layout,
-    full: Mapping[str, Any],
+    study: Study,
     data: CountData,
     plan: Design,
     sampler: SamplerSettings,
@@ -63,8 +58,8 @@ def digest(
 
     Parameters
     ----------
-    full
-        The model's completed data, of the fitted genes.
+    study
+        The model's layout and completed data, of the fitted genes.
     data
         The whole study.
     folder
@@ -77,6 +72,7 @@ def digest(
     """
     import pandas as pd
 
+    at, full = study.at, study.full
     arrays = ChainArrays.find(chains[0].names, [c.draws for c in chains], (at.H, full["G"], at.P))
     theta = whitening.theta(arrays.zeta)
     hyper = at.hyper(theta, full["log_size_factor"])
@@ -96,12 +92,14 @@ def digest(
         for name, values in vars(_convergence(block, at, full)).items():
             found[name][genes] = values
         found["dispersion"][genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
-        tails[:, genes] = predictive_tails(block, hyper, full)
+        tails[:, genes] = screened_tails(block, hyper, full)
 
     with ThreadPoolExecutor(max_workers=sampler.cores) as pool:
         list(pool.map(work, gene_slices(full["G"])))
-    outlying = holm(tails) < OUTLYING
-    genes = _gene_table(data, found, outlying, np.exp(hyper["log_f"]).mean(axis=(0, 1)), stats.shape)
+    few = Hyper.of(at, theta.reshape(-1, at.H), full["log_size_factor"], full["G"])
+    tails = confirmed_tails(study, few, tails, sampler.cores)
+    far = outlying(tails)
+    genes = _gene_table(data, found, far, np.exp(hyper["log_f"]).mean(axis=(0, 1)), stats.shape)
 
     shared = convergence(theta)
     table = pd.DataFrame(
@@ -129,7 +127,7 @@ def digest(
         "max_rhat": extreme(np.max, found["rhat"]),
         "min_ess_bulk": extreme(np.min, found["ess_bulk"]),
         "min_ess_tail": extreme(np.min, found["ess_tail"]),
-        "outlying_counts": outlying_cells(outlying, tails, full, data),
+        "outlying_counts": outlying_cells(far, tails, full, data),
         "hyperparameters": table.to_dict(orient="index"),
     }
     return genes, diagnostics, verdict
@@ -152,44 +150,31 @@ def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any]) -> Conve
     return Convergence(rhat.max(axis=1), bulk.min(axis=1), tail.min(axis=1))
 
 
-def predictive_tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:
-    """Predictive tail probability [sample, gene] of every count, each predicted from the others of its gene.
-
-    All genes from few draws, and those that have a small probability from more.
-    """
+def screened_tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:
+    """Tail probability [sample, gene] of every count, each predicted from the others of its gene in a few draws."""
     cut = {name: full[name][:, block.genes] for name in ("count", "log_length")}
     here = {**{name: full[name] for name in ("nuisance_design", "component_design")}, **cut}
-    tails = _tails(replace(block, genes=slice(None)), hyper["log_f"], here, SCREEN_DRAWS)
-    doubtful = np.flatnonzero(tails.min(axis=0) < SCREEN)
-    if doubtful.size:
-        some = {**here, **{name: values[:, doubtful] for name, values in cut.items()}}
-        tails[:, doubtful] = _tails(block.of(doubtful), hyper["log_f"], some, TAIL_DRAWS)
-    return tails
-
-
-def _tails(block: GeneBlock, factors: Float, full: Mapping[str, Any], number: int) -> Float:
-    """Tail probabilities [sample, gene] from about `number` draws, `full` being of these genes alone."""
     chains, draws = block.alpha.shape[:2]
-    every = max(1, chains * draws // number)
-    thin = block.thin(every)
-    eta = linear_predictor(thin, factors[:, ::every], full)
+    every = max(1, chains * draws // SCREEN_DRAWS)
+    thin = replace(block.thin(every), genes=slice(None))
+    eta = linear_predictor(thin, hyper["log_f"][:, ::every], here)
     mu = np.exp(eta.reshape(-1, *eta.shape[2:]))
     phi = np.exp(thin.log_phi.astype(float)).reshape(-1, thin.log_phi.shape[2])
     probability = thin.probability.astype(float).reshape(-1, *thin.probability.shape[2:])
-    return tail_probability(full["count"], mu, phi, probability)
+    return tail_probability(here["count"], mu, phi, probability)
 
 
-def outlying_cells(outlying: NDArray[np.bool_], tails: Float, full: Mapping[str, Any], data: CountData) -> list[Any]:
+def outlying_cells(far: NDArray[np.bool_], tails: Float, full: Mapping[str, Any], data: CountData) -> list[Any]:
     """List the outlying counts by gene and sample."""
     names = np.asarray(data.genes, dtype=object)[data.expressed]
     return [
         {"gene": names[g], "sample": data.samples[s], "count": full["count"][s, g], "tail_probability": tails[s, g]}
-        for s, g in np.argwhere(outlying)
+        for s, g in np.argwhere(far)
     ]
 
 
 def _gene_table(
-    data: CountData, fitted: Mapping[str, Float], outlying: NDArray[np.bool_], factors: Float, shape: tuple[int, ...]
+    data: CountData, fitted: Mapping[str, Float], far: NDArray[np.bool_], factors: Float, shape: tuple[int, ...]
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -199,7 +184,7 @@ def _gene_table(
         columns[name] = np.full(len(where), np.nan)
         columns[name][where] = values
     outlier = np.zeros(len(where), dtype=bool)
-    outlier[where] = outlying.any(axis=0)
+    outlier[where] = far.any(axis=0)
     columns["status"] = gene_status(
         all_zero=~where,
         rhat=columns["rhat"],

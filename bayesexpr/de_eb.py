@@ -15,20 +15,21 @@ import numpy as np
 
 from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design
-from bayesexpr.de_digest import OUTLYING, constant, coords, extreme, outlying_cells, predictive_tails
+from bayesexpr.de_digest import constant, coords, extreme, outlying_cells, screened_tails
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.blocks import gene_ranges, in_threads
+from bayesexpr.empirical_bayes.gene_integration import Hyper
 from bayesexpr.empirical_bayes.hyper import fit_hyper
 from bayesexpr.empirical_bayes.hyperposterior import HyperPosterior, learn
 from bayesexpr.empirical_bayes.importance import GeneSample, GeneTask, sample_genes
 from bayesexpr.empirical_bayes.laplace import Study, start
+from bayesexpr.empirical_bayes.outlying import confirmed_tails, outlying
 from bayesexpr.empirical_bayes.whitening import PILOT_GENES, first_guess
 from bayesexpr.errors import OptionError
-from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.posterior import store
 from bayesexpr.posterior.approximation_verdict import approximation_status, judge_approximation
 from bayesexpr.posterior.importance import reliable_k
-from bayesexpr.posterior.predictive import holm
 from bayesexpr.posterior.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class GeneResult:
     dispersion
         [gene] posterior mean.
     tails
-        [sample, gene] predictive tail probability of every count.
+        [sample, gene] tail probability of every count in a few draws.
     """
 
     sample: GeneSample
@@ -70,7 +71,7 @@ def work_on_genes(task: GeneTask) -> GeneResult:
     block = replace(sample.block, genes=slice(0, len(task.genes)))
     hyper = task.study.at.hyper(task.theta[None], task.study.full["log_size_factor"])
     dispersion = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
-    return GeneResult(sample, dispersion, predictive_tails(block, hyper, task.study.full))
+    return GeneResult(sample, dispersion, screened_tails(block, hyper, task.study.full))
 
 
 def learn_hyperparameters(
@@ -86,7 +87,7 @@ def learn_hyperparameters(
         The kernel's core as a shared library; None to compute in NumPy.
     """
     at = model.layout(full)
-    study = Study(at, full, None if model.options["effects"] == "normal" else SLAB_NU, library)
+    study = Study.of(model, full, library)
 
     def log_prior(theta: Float) -> float:
         return model.hyper_log_density(at, theta, at.hyper(theta, full["log_size_factor"]))
@@ -153,8 +154,10 @@ def sample_approximately(
         for name in names:
             found[name][here] = getattr(result.sample, name)
         moved[here], found["dispersion"][here], tails[:, here] = result.sample.moved, result.dispersion, result.tails
-    outlying = holm(tails) < OUTLYING
-    genes = _gene_table(data, found, moved, outlying, np.exp(natural["log_f"]).mean(axis=(0, 1)), draws)
+    few = Hyper.of(study.at, theta, full["log_size_factor"], G)
+    tails = confirmed_tails(study, few, tails, threads)
+    far = outlying(tails)
+    genes = _gene_table(data, found, moved, far, np.exp(natural["log_f"]).mean(axis=(0, 1)), draws)
     limit, shared = reliable_k(draws), _hyper_table(study, hyper)
     verdict = judge_approximation(
         status=genes["status"].to_numpy(),
@@ -173,7 +176,7 @@ def sample_approximately(
         "min_ess_bulk": extreme(np.min, found["ess_bulk"]),
         "min_ess_tail": extreme(np.min, found["ess_tail"]),
         "steps_to_the_mean": list(hyper.steps),
-        "outlying_counts": outlying_cells(outlying, tails, full, data),
+        "outlying_counts": outlying_cells(far, tails, full, data),
         "hyperparameters": shared,
     }
     return genes, diagnostics, verdict
@@ -183,7 +186,7 @@ def _gene_table(
     data: CountData,
     found: Mapping[str, Float],
     moved: Any,
-    outlying: Any,
+    far: Any,
     factors: Float,
     draws: int,
 ) -> pd.DataFrame:
@@ -194,7 +197,7 @@ def _gene_table(
     for name, values in found.items():
         columns[name] = np.full(len(where), np.nan)
         columns[name][where] = values
-    for name, flags in (("moved", moved), ("outlier", outlying.any(axis=0))):
+    for name, flags in (("moved", moved), ("outlier", far.any(axis=0))):
         columns[name] = np.zeros(len(where), dtype=bool)
         columns[name][where] = flags
     judged = {name: columns[name] for name in ("k", "moved", "rhat", "ess_bulk", "ess_tail")}

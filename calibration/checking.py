@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes import outlying
+from bayesexpr.empirical_bayes.gene_integration import spread
+from bayesexpr.empirical_bayes.leave_one_out import LeftOut, leave_one_out
 from bayesexpr.posterior.de_draws import GeneBlock, linear_predictor
 from bayesexpr.posterior.verdict import Finding
 from bayesexpr.progress import Progress, Silent
@@ -15,16 +18,11 @@ from bayesexpr.progress import Progress, Silent
 from . import loo_report, matched_record, outlying_cells, prior_sensitivity
 from .certificate import Certificate, conclude
 from .decisions import study_report
-from .fitted_study import FittedStudy, finite_genes, spread, take_draws, take_genes
-from .gene_integration import Hyper
-from .leave_one_out import LeftOut, leave_one_out
+from .fitted_study import FittedStudy, finite_genes, take_draws, take_genes
 from .predictive_checks import REPLICATES, PredictiveChecks, Streamed, reference_p_values
 
 if TYPE_CHECKING:
     from bayesexpr.de_fit import DEFit
-
-HYPER_DRAWS, HYPER_DRAWS_FEW_GENES, FEW_GENES = 16, 64, 500
-"""Draws of the hyperparameters under which genes are integrated out: more where few genes leave them uncertain."""
 
 PLAIN_GENES = 100
 """Genes whose counts are also left out by reweighting draws, as a second opinion."""
@@ -38,7 +36,7 @@ def check_study(
     Parameters
     ----------
     seed
-        Of replicates, simulated genes and integration points.
+        Of replicates and simulated genes. Integration points are those by which the fit judged its counts.
     truth
         Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study.
     progress
@@ -53,13 +51,11 @@ def check_study(
     rng = np.random.default_rng([seed, 3])
     news.say(f"replicated tables of {fitted.full['G']} genes x {fitted.full['S']} samples")
     streamed, plain = _stream(fitted, rng)
-    few = fitted.full["G"] < FEW_GENES
-    hyper = Hyper(fitted.thinned_hyper(HYPER_DRAWS_FEW_GENES if few else HYPER_DRAWS), fitted.centre)
-    study = fitted.study()
+    hyper, study = fitted.hyper_for_integrals(), fitted.study()
     news.say("simulated genes to hold p-values against")
     checks = streamed.finish(reference_p_values(study, hyper, rng), fitted.samples)
     news.say("leave-one-out of every count")
-    left = leave_one_out(study, hyper, rng)
+    left = leave_one_out(study, hyper, outlying.SEED)
     pit = left.pit(rng)
     news.say("prior sensitivity")
     method = str(fit.record["method"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.gene_integration import spread
 from bayesexpr.models.base import Draws, Model
 from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.verdict import Finding
@@ -20,7 +21,6 @@ from bayesexpr.progress import Progress, Silent
 
 from . import loo_report, matched_record, prior_sensitivity
 from .certificate import Certificate, conclude
-from .fitted_study import spread
 from .measured import Measured
 from .quantities import log_lik_of_draws
 

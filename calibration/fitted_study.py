@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.gene_integration import Hyper, spread
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.errors import InputError
 from bayesexpr.models.base import Complete
 from bayesexpr.models.de_layout import Layout
-from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import parse_prior
 from bayesexpr.posterior.de_draws import GeneBlock, linear_predictor
 from bayesexpr.posterior.predictive import replicate_counts
@@ -103,14 +104,13 @@ class FittedStudy:
         rows = [{name: value[i] for name, value in self.hyper.items()} for i in range(self.draws)]
         return np.stack([self.at.theta(row, self.full["log_size_factor"]) for row in rows])
 
-    @cached_property
-    def centre(self) -> dict[str, Float]:
-        """Hyperparameters at the mean of their unconstrained draws."""
-        return self.at.hyper(self.unconstrained.mean(axis=0), self.full["log_size_factor"])
-
     def study(self) -> Study:
         """Return the study for approximations of genes given hyperparameters."""
-        return study_of(self.model, self.full)
+        return Study.of(self.model, self.full)
+
+    def hyper_for_integrals(self) -> Hyper:
+        """Return the few draws of the hyperparameters under which genes are integrated out."""
+        return Hyper.of(self.at, self.unconstrained, self.full["log_size_factor"], self.full["G"])
 
     def thinned_hyper(self, number: int) -> dict[str, Float]:
         """Return about `number` draws, evenly spread over all chains."""
@@ -165,8 +165,3 @@ def finite_genes(block: GeneBlock) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which genes of a block have finite draws only."""
     finite = [np.isfinite(getattr(block, name)) for name in _OF_GENES]
     return np.asarray(np.logical_and.reduce([a.all(axis=(0, 1, *range(3, a.ndim))) for a in finite]))
-
-
-def spread(size: int, number: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Return at most `number` places among `size`, evenly spread."""
-    return np.unique(np.linspace(0, size - 1, min(number, size)).round().astype(np.intp))

@@ -11,12 +11,12 @@ import pandas as pd
 from scipy import special
 
 from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.leave_one_out import LeftOut
 from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.leave_one_out import leave_one_out as plain_leave_one_out
 from bayesexpr.posterior.predictive import log_likelihood
 from bayesexpr.posterior.verdict import Finding
 
-from .leave_one_out import LeftOut
 from .measured import Measured
 
 MOST_UNRELIABLE = 0.01

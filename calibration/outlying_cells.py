@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesexpr.empirical_bayes.leave_one_out import LeftOut
+from bayesexpr.empirical_bayes.outlying import LEVEL
 from bayesexpr.posterior.predictive import holm
 from bayesexpr.posterior.verdict import Finding
 
-from .leave_one_out import LeftOut
 from .measured import Measured
 from .store import write_atomically
 
-LEVEL = 0.05
 MANY = 0.001
 """Share of outlying counts above which to take care: the model has not met them."""
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesexpr.distributions import Float, nb2_rng
+from bayesexpr.empirical_bayes.gene_integration import Hyper, Weighted, approximate, points, proposals, weigh
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.errors import SamplingError
 from bayesexpr.posterior.de_draws import GeneBlock, linear_predictor
@@ -25,7 +26,6 @@ from bayesexpr.posterior.predictive import TestQuantities, replicate_counts
 from bayesexpr.posterior.verdict import Finding
 
 from .fitted_study import FittedStudy, finite_genes, take_genes
-from .gene_integration import Hyper, Weighted, approximate, points, proposals, weigh
 from .measured import Measured
 
 REPLICATES = 200

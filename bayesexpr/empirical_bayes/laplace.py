@@ -22,6 +22,7 @@ from scipy import special
 from bayesexpr.distributions import Float, nb2_logpmf, normal_logpdf, spherical_student_t_logpdf, trigamma
 from bayesexpr.models.de_core import GeneCore
 from bayesexpr.models.de_layout import Layout
+from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 
 MAX_STEP = 3.0
 """Longest move of a coordinate in one Newton step, in its natural unit: counts grow as exp of it."""
@@ -68,6 +69,11 @@ class Study:
     full: Mapping[str, Any]
     nu: float | None
     library: Path | None = None
+
+    @classmethod
+    def of(cls, model: NegativeBinomialDE, full: Mapping[str, Any], library: Path | None = None) -> Study:
+        """Put a program and its completed data together."""
+        return cls(model.layout(full), full, None if model.options["effects"] == "normal" else SLAB_NU, library)
 
     def subset(self, genes: NDArray[np.int64]) -> Study:
         """Return the study of some of its genes."""

@@ -17,7 +17,7 @@ from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.hyper import Marginal, fit_hyper, follow, information_matrix, marginal, scores
 from bayesexpr.empirical_bayes.laplace import Study, start
 from bayesexpr.models.de_layout import Layout, Whitening
-from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 
 PILOT_GENES = 800
 """Genes from which the hyperparameters are first learned; those of the whole study are then a short way off."""
@@ -63,7 +63,7 @@ def warm_start(
         The kernel's core as a shared library, for speed; it knows the dispersion trend only.
     """
     at = model.layout(data)
-    study = Study(at, data, None if model.options["effects"] == "normal" else SLAB_NU, library)
+    study = Study.of(model, data, library)
 
     def log_prior(theta: Float) -> float:
         return model.hyper_log_density(at, theta, at.hyper(theta, data["log_size_factor"]))

@@ -74,6 +74,7 @@ def test_a_sound_fit_is_certified_by_the_command(
     assert str(run / CHECK) in said.out
     assert "leave-one-out" in said.err
     assert len(made.outliers) == 0
+    assert not (base.genes["status"] == "outlier").any()
     assert made.tables["loo"]["shown"][0]
     assert made.tables["loo"]["agreement"][1] < 0.2
     assert {"decisions", "pit", "trend", "genes"} <= set(made.tables)
@@ -134,6 +135,21 @@ def test_a_program_of_the_ladder_is_checked(toolchain: Toolchain) -> None:
     assert made.plot_samples("mean").get_xlabel() == "mean"
 
 
+def test_the_fit_marks_what_its_check_lists(toolchain: Toolchain) -> None:
+    """Empirical Bayes, 250 genes x 8 samples, three counts x 20, seed 14: one study of 2,000 counts."""
+    data, _ = simulated(250, 14)
+    counts = data.counts.copy()
+    cells = np.argwhere(counts >= 20)
+    cells = cells[np.random.default_rng(14).choice(len(cells), 3, replace=False)]
+    counts[tuple(cells.T)] *= 20
+    fit = bx.fit_de(CountData(counts, data.genes, data.samples, data.sample_table), "~ group", method="eb", seed=1)
+    marked = set(fit.genes["gene"][fit.genes["status"] == "outlier"])
+    assert len(marked & {data.genes[g] for _, g in cells}) >= 2
+    assert marked == set(fit.check().outliers["gene"])
+    told = {(cell["gene"], cell["sample"]) for cell in fit.diagnostics["outlying_counts"]}
+    assert {gene for gene, _ in told} == marked
+
+
 @pytest.mark.slow
 def test_nine_of_ten_outliers_of_a_real_fit(toolchain: Toolchain, tmp_path: Path) -> None:
     """Ten counts x 20 among 10,000, seed 13: at least nine listed, at most one false; the results mark their genes."""
@@ -148,6 +164,7 @@ def test_nine_of_ten_outliers_of_a_real_fit(toolchain: Toolchain, tmp_path: Path
     found = set(zip(listed["sample"], listed["gene"], strict=True))
     assert len(found & planted) >= 9
     assert len(found - planted) <= 1
+    assert {(cell["sample"], cell["gene"]) for cell in fit.diagnostics["outlying_counts"]} == found
     run = fit.save(tmp_path / "run")
     mark_outliers(run, set(listed["gene"]))
     status = bx.load(run).contrast("group", "b", "a").table.set_index("gene")["status"]

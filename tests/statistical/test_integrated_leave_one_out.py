@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from bayesexpr.calibration.gene_integration import Weighted
-from bayesexpr.calibration.leave_one_out import leave_out
+from bayesexpr.empirical_bayes.gene_integration import Weighted
+from bayesexpr.empirical_bayes.leave_one_out import leave_out
 from bayesexpr.posterior.importance import reliable_k
 from bayesexpr.posterior.leave_one_out import leave_one_out
 

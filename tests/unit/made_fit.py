@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesexpr.calibration.gene_integration import Hyper, approximate, points, proposals, weigh
 from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import build_design
 from bayesexpr.de_fit import DEFit
+from bayesexpr.empirical_bayes.gene_integration import Hyper, approximate, points, proposals, weigh
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 from bayesexpr.names import GENE, SAMPLE

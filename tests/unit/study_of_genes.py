@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bayesexpr.calibration.gene_integration import Hyper
 from bayesexpr.data.partitions import level_partitions
 from bayesexpr.distributions import sum_to_zero_basis
+from bayesexpr.empirical_bayes.gene_integration import Hyper
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 

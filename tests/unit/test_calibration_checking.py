@@ -75,10 +75,11 @@ def test_it_is_written_read_and_drawn(certificate: Certificate, tmp_path: Path) 
 
 
 def test_the_same_seed_gives_the_same_certificate(sound: tuple[DEFit, pd.DataFrame]) -> None:
-    first, second, other = (check_study(sound[0], seed=seed).tables["loo"]["elpd"][0] for seed in (1, 1, 2))
-    assert first == second
-    assert first != other
-    assert first == pytest.approx(other, abs=2)
+    first, second, other = (check_study(sound[0], seed=seed) for seed in (1, 1, 2))
+    assert first.to_dict() == second.to_dict()
+    assert not first.tables["overall"].equals(other.tables["overall"])
+    # a count is outlying or not: the points that decide it are no matter of chance
+    assert first.tables["loo"]["elpd"][0] == other.tables["loo"]["elpd"][0]
 
 
 def outlier(counts: np.ndarray) -> None:

@@ -7,12 +7,12 @@ import pytest
 from scipy import special, stats
 from study_of_genes import Simulated, known, of_structure, simulate
 
-from bayesexpr.calibration.gene_integration import Weighted, approximate, points, proposals, weigh
-from bayesexpr.calibration.leave_one_out import LeftOut, leave_one_out, leave_out
 from bayesexpr.calibration.loo_report import distance, finding, k_table, pit_finding, program_table
 from bayesexpr.calibration.outlying_cells import finding as outlier_finding
 from bayesexpr.calibration.outlying_cells import outlying_cells
 from bayesexpr.distributions import nb2_logpmf
+from bayesexpr.empirical_bayes.gene_integration import Weighted, approximate, points, proposals, weigh
+from bayesexpr.empirical_bayes.leave_one_out import LeftOut, leave_one_out, leave_out
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 
 
@@ -47,7 +47,7 @@ def test_a_gene_is_integrated_as_on_a_grid() -> None:
     """
     rng = np.random.default_rng(1)
     made = simulate(6, 4, rng)
-    found = leave_one_out(made.study, made.hyper, rng, number=512)
+    found = leave_one_out(made.study, made.hyper, 1, number=512)
     for g in range(4):
         whole, without = grid_marginals(made, g)
         np.testing.assert_allclose(found.elpd[:, g], whole - without, atol=0.05)
@@ -59,7 +59,7 @@ def test_a_forgotten_slab_tail_is_seen() -> None:
     rng = np.random.default_rng(1)
     made = simulate(6, 4, rng)
     wrong = dict(made.hyper.draws) | {"s": made.hyper.draws["s"] / 4, "weight": np.tile([0.05, 0.95], (4, 1))}
-    found = leave_one_out(made.study, type(made.hyper)(wrong, made.hyper.centre), rng)
+    found = leave_one_out(made.study, type(made.hyper)(wrong, made.hyper.centre), 1)
     gaps = [np.abs(found.elpd[:, g] - np.subtract(*grid_marginals(made, g))).max() for g in range(6)]
     assert max(gaps) > 0.1
 
@@ -68,7 +68,7 @@ def test_the_pit_of_simulated_counts_is_uniform_and_every_k_is_small() -> None:
     # seed 2: 120 genes x 6 samples with donors; the 99.9 % point of Kolmogorov's distance of 720 counts is 0.073
     rng = np.random.default_rng(2)
     made = simulate(120, 6, rng, donors=True)
-    found = leave_one_out(made.study, made.hyper, rng)
+    found = leave_one_out(made.study, made.hyper, 1)
     assert distance(found.pit(rng)) < 0.073
     assert found.unreliable < 0.005
     assert pit_finding(found.pit(rng)).severity == 0
@@ -88,7 +88,7 @@ def test_every_structure_of_the_program(levels: int, options: dict[str, str]) ->
     # seed 8: 100 genes; the 99.9 % point of Kolmogorov's distance of 600 counts is 0.080, of 900 0.065
     made = of_structure(100, 8, levels, **options)
     rng = np.random.default_rng(8)
-    found = leave_one_out(made.study, made.hyper, rng)
+    found = leave_one_out(made.study, made.hyper, 1)
     assert distance(found.pit(rng)) < (0.080 if levels == 2 else 0.065)
     assert found.unreliable < 0.01
 
@@ -104,7 +104,7 @@ def test_a_wrong_model_bends_the_pit(what: str) -> None:
     else:
         draws["log_f"] = draws["log_f"] + np.log(2.0) * (np.arange(6) == 0)
     hyper = type(made.hyper)(draws, {name: value[0] for name, value in draws.items()})
-    found = leave_one_out(made.study, hyper, rng)
+    found = leave_one_out(made.study, hyper, 1)
     assert distance(found.pit(rng)) > 0.073
     samples = dict(enumerate("abcdef"))
     assert pit_finding(found.pit(rng), samples).severity >= 1
@@ -124,7 +124,7 @@ def planted(seed: int, G: int, S: int, number: int) -> tuple[Simulated, np.ndarr
 
 
 def listed(made: Simulated, seed: int) -> tuple[LeftOut, np.ndarray]:
-    found = leave_one_out(made.study, made.hyper, np.random.default_rng(seed))
+    found = leave_one_out(made.study, made.hyper, seed)
     S, G = found.elpd.shape
     names = [str(g) for g in range(G)], [str(s) for s in range(S)]
     table = outlying_cells(found, made.study.full["count"], *names)

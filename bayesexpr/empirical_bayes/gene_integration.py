@@ -9,7 +9,8 @@ effect, gives points psi_i; with log-likelihoods l_is of each sample s and M dra
 are the weights of the posterior. Leaving out sample s of the gene divides them by exp(l_s); the marginal over theta of
 what is left is corrected by 1 / sum_ic w, so that the data left out have no part in the hyperparameters either. The
 same points serve every sample. Where the tail of a count's weights is too heavy, new points are drawn around the mode
-of the posterior without it, and both sets are used as one mixture (Veach and Guibas 1995, SIGGRAPH 95:419).
+of the posterior without it, and both sets are used as one mixture (Veach and Guibas 1995, SIGGRAPH 95:419). What is
+found of a gene follows from its number and the seed, whichever other genes are looked at.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from scipy.stats import qmc
 
 from bayesexpr.distributions import Float, log_rising_factorial, normal_logpdf, spherical_student_t_logpdf
 from bayesexpr.empirical_bayes.laplace import GenePosterior, Study, gene_posterior, integrate_dispersion, start
+from bayesexpr.models.de_layout import Layout
 
 NODES = 7
 """Points of the quadrature over a gene's dispersion."""
@@ -36,6 +38,9 @@ WIDER = 1.6
 """Proposals are this much wider than Laplace's approximation: what is left of the data says less than all of them, and
 is skewed. Of 1.2, 1.4 and 1.6 the last leaves the fewest counts with a k-hat above its limit."""
 
+HYPER_DRAWS, HYPER_DRAWS_FEW_GENES, FEW_GENES = 16, 64, 500
+"""Draws of the hyperparameters under which genes are integrated out: more where few genes leave them uncertain."""
+
 
 @dataclass(frozen=True)
 class Hyper:
@@ -43,6 +48,13 @@ class Hyper:
 
     draws: Mapping[str, Float]
     centre: Mapping[str, Float]
+
+    @classmethod
+    def of(cls, at: Layout, theta: Float, log_size_factor: Float, genes: int) -> Hyper:
+        """Take a few of the draws [draw, H], on the real line, from the posterior of a study of so many genes."""
+        number = HYPER_DRAWS if genes >= FEW_GENES else HYPER_DRAWS_FEW_GENES
+        draws = at.hyper(theta[spread(len(theta), number)], log_size_factor)
+        return cls(draws, at.hyper(theta.mean(axis=0), log_size_factor))
 
     @property
     def size(self) -> int:
@@ -139,6 +151,11 @@ class Weighted:
     log_phi: Float
 
 
+def spread(size: int, number: int) -> NDArray[np.intp]:
+    """Return at most `number` places among `size`, evenly spread."""
+    return np.unique(np.linspace(0, size - 1, min(number, size)).round().astype(np.intp))
+
+
 def approximate(study: Study, hyper: Mapping[str, Float], modes: list[Float] | None = None) -> list[GenePosterior]:
     """Find a centre and the curvature there of every gene in every component.
 
@@ -219,13 +236,18 @@ def hyper_without_sample(hyper: Mapping[str, Float], s: int) -> dict[str, Float]
     return {**hyper, "log_f": np.delete(hyper["log_f"], s, axis=-1)}
 
 
-def points(mixture: list[list[Proposal]], number: int, rng: np.random.Generator) -> list[tuple[Float, Float]]:
+def points(
+    mixture: list[list[Proposal]], number: int, rng: np.random.Generator, genes: NDArray[np.int64] | None = None
+) -> list[tuple[Float, Float]]:
     """Draw `number` points from each proposal.
 
     Parameters
     ----------
     mixture
         Proposals for each component; those of one component are used as a mixture with equal weights.
+    genes
+        [g] their numbers in the study, 0, 1, ... unless given: with the generator in the same state, a gene of the same
+        number gets the same points.
 
     Returns
     -------
@@ -235,10 +257,12 @@ def points(mixture: list[list[Proposal]], number: int, rng: np.random.Generator)
     out = []
     for several in mixture:
         g, p = several[0].mean.shape
+        place = np.arange(g) if genes is None else genes
         drawn = []
         for one in several:
             u = qmc.Sobol(p + 1, rng=rng).random(number)[:, None, :]
-            u = (u + rng.random((g, p + 1))) % 1.0  # each gene has its own shift: errors do not add up over genes
+            # each gene has its own shift, evenly spread over the genes: errors do not add up over them
+            u = (u + (place + 1)[:, None] * rng.random(p + 1)) % 1.0
             u = np.clip(u, 1e-12, 1 - 1e-12)
             radius = np.sqrt(TAILS / stats.chi2.ppf(u[..., :1], TAILS))
             drawn.append(one.draw(special.ndtri(u[..., 1:]) * radius))

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc
 
 from bayesexpr.distributions import Float
-from bayesexpr.empirical_bayes.laplace import GenePosterior, Study
-from bayesexpr.posterior.importance import reliable_k, smoothed_weights
-
-from .gene_integration import (
+from bayesexpr.empirical_bayes.blocks import gene_ranges, in_threads
+from bayesexpr.empirical_bayes.gene_integration import (
     Hyper,
     Weighted,
     approximate,
@@ -29,6 +28,10 @@ from .gene_integration import (
     weigh,
     without_sample,
 )
+from bayesexpr.empirical_bayes.laplace import GenePosterior, Study
+from bayesexpr.posterior.importance import reliable_k, smoothed_weights
+
+Genes = NDArray[np.int64]
 
 POINTS, POINTS_AGAIN = 128, 256
 """Points of each component of each gene, at first, and from each proposal for counts that need their own."""
@@ -101,9 +104,12 @@ class LeftOut:
 def leave_one_out(
     study: Study,
     hyper: Hyper,
-    rng: np.random.Generator,
+    seed: int,
     *,
+    genes: NDArray[np.int64] | None = None,
     number: int = POINTS,
+    again_below: float = 1.0,
+    threads: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> LeftOut:
     """Predict every count of a study from all the others.
@@ -114,32 +120,55 @@ def leave_one_out(
         Counts and designs.
     hyper
         Draws of the hyperparameters from their posterior, given all counts.
+    seed
+        Of the integration points: those of a gene follow from it and from the gene's number.
+    genes
+        Numbers of the study's genes where it is a part of a larger one; 0, 1, ... unless given.
     number
         Points of each component of each gene.
+    again_below
+        Counts with a larger tail probability get no points of their own, and may have a k-hat above the threshold.
+    threads
+        Blocks of genes worked on at once.
     progress
         Told what is done.
     """
     S, G = study.full["S"], study.full["G"]
+    name_of = np.arange(G) if genes is None else genes
     tell = progress or (lambda text: None)
     found = approximate(study, hyper.centre)
     out = {name: np.empty((S, G)) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected", "variance")}
     size = max(1, CELLS_AT_ONCE // (S * hyper.size * number * study.at.C))
-    for start in range(0, G, size):
-        genes = np.arange(start, min(start + size, G))
-        part = study.subset(genes)
-        drawn = points([[one] for one in proposals(part, hyper.centre, _cut(found, genes))], number, rng)
+
+    def together(block: Genes) -> Genes:
+        part, rng = study.subset(block), np.random.default_rng([seed, 0, block[0]])
+        drawn = points(
+            [[one] for one in proposals(part, hyper.centre, _cut(found, block))],
+            number,
+            np.random.default_rng([seed, 1]),
+            name_of[block],
+        )
         weighted = weigh(part, hyper, drawn)
         for s in range(S):
-            _write(out, weighted, s, part.full["count"][s], s, genes, rng)
-        tell(f"leave-one-out: {genes[-1] + 1} of {G} genes")
+            _write(out, weighted, s, part.full["count"][s], s, block, rng)
+        return block
+
+    def alone(s: int, block: Genes) -> None:
+        both = _around_the_rest(
+            study.subset(block), hyper, _cut(found, block), s, np.random.default_rng([seed, 2, s]), name_of[block]
+        )
+        rng = np.random.default_rng([seed, 3, s, block[0]])
+        _write(out, both, s, study.full["count"][s, block], s, block, rng)
+
+    for block in in_threads(together, gene_ranges(G, size), threads):
+        tell(f"leave-one-out: {block[-1] + 1} of {G} genes")
     limit = reliable_k(number * study.at.C)
-    wrong = out["pareto_k"] > limit
+    wrong = (out["pareto_k"] > limit) & (out["tail"] <= again_below)
     for s in range(S if S > 1 else 0):
         chosen = np.flatnonzero(wrong[s])
-        for start in range(0, len(chosen), max(1, size // 4)):
-            genes = chosen[start : start + max(1, size // 4)]
-            weighted = _around_the_rest(study.subset(genes), hyper, _cut(found, genes), s, rng)
-            _write(out, weighted, s, study.full["count"][s, genes], s, genes, rng)
+        blocks = (chosen[some] for some in gene_ranges(len(chosen), max(1, size // 4)))
+        for _ in in_threads(partial(alone, s), blocks, threads):
+            pass
         tell(f"leave-one-out: sample {s + 1} of {S}, {len(chosen)} counts with points of their own")
     return LeftOut(**out, threshold=limit, again=int(wrong.sum()))
 
@@ -173,7 +202,7 @@ def _write(
     s: int,
     y: NDArray[np.int64],
     row: int,
-    genes: NDArray[np.int64],
+    genes: Genes,
     rng: np.random.Generator,
 ) -> None:
     elpd, k, weight = leave_out(weighted, s)
@@ -221,15 +250,15 @@ def _tails(y: NDArray[np.int64], log_mean: Float, log_phi: Float, weight: Float 
 
 
 def _around_the_rest(
-    study: Study, hyper: Hyper, found: list[GenePosterior], s: int, rng: np.random.Generator
+    study: Study, hyper: Hyper, found: list[GenePosterior], s: int, rng: np.random.Generator, genes: Genes
 ) -> Weighted:
     """Weigh points around the mode without sample s, and around the mode with it, as one mixture."""
     rest = approximate(without_sample(study, s), hyper_without_sample(hyper.centre, s), [one.mode for one in found])
     both = (proposals(study, hyper.centre, one) for one in (found, rest))
     mixture = [list(pair) for pair in zip(*both, strict=True)]
-    return weigh(study, hyper, points(mixture, POINTS_AGAIN, rng))
+    return weigh(study, hyper, points(mixture, POINTS_AGAIN, rng, genes))
 
 
-def _cut(found: list[GenePosterior], genes: NDArray[np.int64]) -> list[GenePosterior]:
+def _cut(found: list[GenePosterior], genes: Genes) -> list[GenePosterior]:
     names = ("mode", "precision", "mean", "variance", "log_marginal")
     return [GenePosterior(*(getattr(one, name)[genes] for name in names)) for one in found]

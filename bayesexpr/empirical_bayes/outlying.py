@@ -1,0 +1,63 @@
+"""Counts far outside what all the other counts predict for them: each left out, its gene's parameters integrated.
+
+An outlying count pulls the posterior of its gene along, most of all its dispersion, so that a handful of that
+posterior's draws do not tell how improbable the count is. They do tell where it is not: the integrals are computed of
+the genes that have some count in the tails of a few draws, which is why a fit can say of every count what a full check
+says of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.gene_integration import Hyper
+from bayesexpr.empirical_bayes.laplace import Study
+from bayesexpr.empirical_bayes.leave_one_out import leave_one_out
+from bayesexpr.posterior.predictive import holm
+
+SEED = 1
+"""Of the integration points, for every fit and check: both are to say the same of a count."""
+
+SUSPECT = 0.03
+"""Tail probability in a few draws below which a gene's counts are left out one by one. Of counts made 4 to 20 times as
+large, those that turned out to be outlying had less than half of it."""
+
+AGAIN = 1e-3
+"""Tail probability from a gene's first points above which a count gets no points of its own: those of counts that
+turned out to be outlying were below a tenth of it, however heavy the tail of their weights."""
+
+LEVEL = 0.05
+"""Holm-adjusted tail probability, over all counts of the study, below which a count is called outlying: the chance of
+any false one in the table."""
+
+
+def confirmed_tails(study: Study, hyper: Hyper, screened: Float, threads: int = 1) -> Float:
+    """Tail probabilities of all counts, exact where it matters.
+
+    Parameters
+    ----------
+    study, hyper
+        The whole study and draws of its hyperparameters.
+    screened
+        [sample, gene] tail probability of every count in a few draws of the posterior, which has seen the count.
+    threads
+        Blocks of genes worked on at once.
+
+    Returns
+    -------
+    array [sample, gene]
+        Leave-one-out tail probabilities of the counts of suspect genes, one for all others.
+    """
+    suspects = np.flatnonzero(screened.min(axis=0) < SUSPECT)
+    tails = np.ones(screened.shape)
+    if suspects.size:
+        found = leave_one_out(study.subset(suspects), hyper, SEED, genes=suspects, again_below=AGAIN, threads=threads)
+        tails[:, suspects] = found.tail
+    return tails
+
+
+def outlying(tails: Float) -> NDArray[np.bool_]:
+    """Whether each count is outlying, given the tail probabilities of all counts of the study [sample, gene]."""
+    return np.asarray(holm(tails) < LEVEL)
