@@ -78,8 +78,9 @@ def measure(
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, list(command))
+    # the system's own number starts at the size of this process, which the child is forked from
     largest = used.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-    return Usage(monotonic() - begun, used.ru_utime + used.ru_stime, max(most[0], largest))
+    return Usage(monotonic() - begun, used.ru_utime + used.ru_stime, most[0] or largest)
 
 
 def memory_of_tree(root: int) -> float:

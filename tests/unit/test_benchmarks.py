@@ -55,7 +55,7 @@ def test_a_command_is_measured_with_its_children(module: Any) -> None:
     assert 0.28 < used.peak_memory_gb < 0.6
     assert used.cpu_seconds > 0.3
     assert used.seconds > 0.6
-    idle = module("measuring").measure([sys.executable, "-c", "pass"], every=0.05)
+    idle = module("measuring").measure([sys.executable, "-c", "import time; time.sleep(0.4)"], every=0.05)
     assert idle.peak_memory_gb < 0.1
     assert idle.cpu_seconds < used.cpu_seconds
 
