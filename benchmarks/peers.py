@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from measuring import HERE, Usage, machine, measure, read, short, write
+from scipy.special import expit, gammaln
 from simulated import simulate, write_study
 
 from bayesexpr.data.size_factors import size_factors
@@ -86,6 +87,7 @@ FREE = (
     "log_weight_ratio",
     "log_tau",
 )
+GENE_QUANTITIES = ("alpha", "log_phi", "b", "gamma")
 
 
 class NotInstalledError(Exception):
@@ -208,19 +210,12 @@ def flagship_study() -> dict[str, Any]:
     out = {
         **inputs,
         "basis": sum_to_zero_basis(SAMPLES),
-        "log_factorial": log_factorial(count),
+        "log_factorial": gammaln(count + 1.0),
         "prior": json.dumps(numbers),
     }
     out |= {f"start_{key}": value for key, value in start.items()}
     out |= {f"point_{key}": np.array([point[key] for point in points]) for key in points[0]}
     return {**out, "density": np.array(ours), "log_jacobian": G * scales}
-
-
-def log_factorial(count: Any) -> Any:
-    """Natural log of the factorials of counts."""
-    from scipy.special import gammaln
-
-    return gammaln(count + 1.0)
 
 
 def split(theta: Any, psi: Any) -> dict[str, Any]:
@@ -267,7 +262,7 @@ def efficiency(answer: dict[str, Any], asked: dict[str, Any], study: dict[str, A
 
     Quantities are the hyperparameters on the real line and every gene's intercept, log precision and effects.
     """
-    theta, genes = quantities(answer)
+    theta, genes = quantities(answer, study)
     shared, each = convergence(theta), convergence(genes)
     least = float(min(shared.ess_bulk.min(), each.ess_bulk.min()))
     cpu = float(answer["cpu_seconds"])
@@ -292,22 +287,43 @@ def efficiency(answer: dict[str, Any], asked: dict[str, Any], study: dict[str, A
     return out
 
 
-def quantities(answer: dict[str, Any]) -> tuple[Any, Any]:
-    """Hyperparameters [chain, draw, H] and quantities of genes [chain, draw, ...] of what a program drew."""
+def quantities(answer: dict[str, Any], study: dict[str, Any]) -> tuple[Any, Any]:
+    """Hyperparameters [chain, draw, H] and quantities of genes [chain, draw, ...] of what a program drew.
+
+    The effect of a gene that may be unchanged is its average over the components given the draw, as everywhere in the
+    package: in draws where a gene is unchanged its effect under the slab is a draw of the heavy-tailed prior.
+    """
     if "theta" in answer:
-        theta = answer["theta"]
-        genes = [answer[name] for name in ("alpha", "log_phi", "b", "gamma") if name in answer]
-        return theta, np.concatenate(genes, axis=-1)
+        theta, found = answer["theta"], {name: answer[name] for name in GENE_QUANTITIES if name in answer}
+    else:
+        theta, found = of_a_peer(answer)
+    if "basis" in study:
+        found["b"] = found["b"] * probability_of_change(theta, found, study)
+    return theta, np.concatenate(list(found.values()), axis=-1)
+
+
+def of_a_peer(answer: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Hyperparameters in our order, and the quantities of genes, of what NumPyro or PyMC drew."""
     theta = np.concatenate([np.stack([answer[name] for name in FREE], axis=-1), answer["v"]], axis=-1)
     sigma_phi = NegativeBinomialDE().prior("sigma_phi").upper / (1.0 + np.exp(-answer["logit_sigma_phi"]))
     trend = np.logaddexp(answer["log_a0"][..., None], answer["log_a1"][..., None] - answer["alpha"])
-    log_phi = sigma_phi[..., None] * answer["e"] - trend
+    found = {"alpha": answer["alpha"], "log_phi": sigma_phi[..., None] * answer["e"] - trend}
     if "b" in answer:
-        effects = [answer["b"], answer["gamma"]]
-    else:
-        s, tau = (np.exp(answer[name])[..., None] for name in ("log_s", "log_tau"))
-        effects = [answer["m"][..., None] + s * answer["d"], tau * answer["u"]]
-    return theta, np.concatenate([answer["alpha"], log_phi, *effects], axis=-1)
+        return theta, {**found, "b": answer["b"], "gamma": answer["gamma"]}
+    s, tau = (np.exp(answer[name])[..., None] for name in ("log_s", "log_tau"))
+    return theta, {**found, "b": answer["m"][..., None] + s * answer["d"], "gamma": tau * answer["u"]}
+
+
+def probability_of_change(theta: Any, genes: dict[str, Any], study: dict[str, Any]) -> Any:
+    """Conditional probability [chain, draw, gene] of the slab, given everything else of a draw."""
+    log_f = study["log_size_factor"] + theta[..., len(FREE) :] @ study["basis"].T
+    log_odds = theta[..., FREE.index("log_weight_ratio"), None] + np.zeros_like(genes["b"])
+    log_phi, phi = genes["log_phi"], np.exp(genes["log_phi"])
+    for s, y in enumerate(study["count"]):
+        base = genes["alpha"] + log_f[..., s, None] + study["nuisance_design"][s] * genes["gamma"]
+        change = study["design"][s] * genes["b"]
+        log_odds += y * change - (y + phi) * (np.logaddexp(log_phi, base + change) - np.logaddexp(log_phi, base))
+    return expit(log_odds)
 
 
 def count_test(name: str) -> dict[str, Any]:

@@ -209,13 +209,33 @@ def test_quantities_of_a_peer_are_on_our_scales(module: Any, centred: bool) -> N
     b = answer["m"][..., None] + np.exp(answer["log_s"])[..., None] * d
     gamma = np.exp(answer["log_tau"])[..., None] * u
     answer |= {"b": b, "gamma": gamma} if centred else {"d": d, "u": u}
-    theta, genes = peers.quantities(answer)
+    theta, genes = peers.quantities(answer, {})
     assert theta.shape == (2, 5, len(peers.FREE) + 7)
     assert np.allclose(genes[..., 6:], np.concatenate([b, gamma], axis=-1))
     a0, a1 = (np.exp(answer[name][0, 0]) for name in ("log_a0", "log_a1"))
     sigma_phi = 0.85 / (1 + np.exp(-answer["logit_sigma_phi"][0, 0]))
     expected = sigma_phi * answer["e"][0, 0] - np.log(a0 + a1 * np.exp(-answer["alpha"][0, 0]))
     assert np.allclose(genes[0, 0, 3:6], expected)
+
+
+def test_an_effect_is_weighed_with_the_probability_of_change(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the model's own likelihoods, at a draw of 40 genes from near the data."""
+    peers = module("peers")
+    monkeypatch.setattr(peers, "GENES", 40)
+    study = peers.flagship_study()
+    point = {key.removeprefix("point_"): value[:1][None] for key, value in study.items() if key.startswith("point_")}
+    del point["b"], point["gamma"], point["theta"]
+    theta, genes = peers.of_a_peer(point)
+    model = peers.NegativeBinomialDE()
+    full = model.complete({key: study[key] for key in ("count", "design", "nuisance_design", "log_size_factor")})
+    psi = np.column_stack([point[name][0, 0] for name in ("alpha", "e", "d", "u")])
+    hyper = model.layout(full).hyper(theta[0, 0], full["log_size_factor"])
+    joint = np.log(hyper["weight"]) + model.component_log_lik(psi, hyper, full)
+    expected = np.exp(joint[:, 1] - np.logaddexp(joint[:, 0], joint[:, 1]))
+    found = peers.probability_of_change(theta, genes, study)
+    assert np.allclose(found[0, 0], expected, atol=1e-9)
+    assert found.std() > 0.02
+    assert np.allclose(peers.quantities(point, study)[1][0, 0, 2 * psi.shape[0] : 3 * psi.shape[0]], found * genes["b"])
 
 
 def test_calls_of_a_test_are_held_against_the_truth(module: Any) -> None:
