@@ -69,6 +69,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/study.py bundled
 	$(BIN)/python benchmarks/study.py bundled --set effects=normal --label _normal
 	$(BIN)/python benchmarks/replicates.py
+	$(BIN)/python benchmarks/decisions.py
 	$(BIN)/python benchmarks/study.py airway
 	$(BIN)/python benchmarks/empirical_bayes.py bundled
 	$(BIN)/python benchmarks/empirical_bayes.py simulated --no-exact

@@ -32,6 +32,7 @@ _HOME = {
     "PriorPredictive": "prior_checks",
     "Plausible": "scenarios",
     "decision_report": "decisions",
+    "truth_metrics": "against_truth",
     "mutation_score": "mutation",
     "Verdict": "verdict",
     "uniformity_test": "uniformity",

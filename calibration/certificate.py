@@ -40,6 +40,7 @@ TABLES = {
     "pareto_k": "number of observations by Pareto k-hat",
     "sensitivity": "power-scaling sensitivity of each quantity to each block of priors and to the likelihood",
     "decisions": "stated against realised error rates, where the truth is known",
+    "truth": "lists, rankings and estimates against the truth, over all genes and by expression",
 }
 """Tables that a certificate may hold; one that could not be made is absent."""
 

@@ -16,6 +16,7 @@ from bayesexpr.posterior.verdict import Finding
 from bayesexpr.progress import Progress, Silent
 
 from . import loo_report, matched_record, outlying_cells, prior_sensitivity
+from .against_truth import truth_metrics
 from .certificate import Certificate, conclude
 from .decisions import study_report
 from .fitted_study import FittedStudy, finite_genes, take_draws, take_genes
@@ -84,8 +85,9 @@ def check_study(
         "sensitivity": sensitivity,
     }
     if truth is not None:
-        decided = study_report(fit.contrast(_first_contrast(fit), ci=0.9), truth)
-        tables["decisions"] = decided.table()
+        effect = fit.contrast(_first_contrast(fit), ci=0.9)
+        decided = study_report(effect, truth)
+        tables |= {"decisions": decided.table(), "truth": truth_metrics(effect.table, truth)}
         said = str(decided).replace("\n ", ";")
         findings.append(Finding(int(not decided.ok), said[:1].upper() + said[1:], topic="truth"))
     return Certificate(

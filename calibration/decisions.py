@@ -34,6 +34,7 @@ BAND = 0.99
 TOP_BOUNDS = (0.86, 0.93)
 LEAST_TOP = 240
 _STANDARD_ERRORS = 3.0
+COLUMNS = ("rate", "range", "genes", "stated", "realised", "lower", "upper", "ok")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,16 @@ class RealisedRate:
     standard_error: float
     ok: bool
 
+    @property
+    def lower(self) -> float:
+        """Least realised rate that agrees with the one stated."""
+        return self.claimed - _STANDARD_ERRORS * self.standard_error
+
+    @property
+    def upper(self) -> float:
+        """Largest realised rate that agrees with the one stated."""
+        return self.claimed + _STANDARD_ERRORS * self.standard_error
+
 
 @dataclass(frozen=True)
 class TopCoverage:
@@ -124,18 +135,39 @@ class DecisionReport:
         lists = all(row.ok for row in (*self.svalue, *self.qvalue))
         return bins and lists and (self.top.ok or self.top.n < LEAST_TOP)
 
-    def table(self) -> pd.DataFrame:
-        """One row per bin of a local rate and per list cut by a rate of lists."""
-        import pandas as pd
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per bin of a local rate, per list cut by a rate of lists, and for the strongest genes.
 
+        Columns: rate, range, genes, stated, realised; lower and upper, between which a rate that is as stated comes
+        out; ok.
+        """
         rows: list[tuple[Any, ...]] = []
         for name, bins in (("lfsr", self.lfsr), ("lfdr", self.lfdr)):
-            rows += [(name, f"{b.low:g} to {b.high:g}", b.n, b.claimed, b.realised, b.ok) for b in bins if b.n]
+            told = [b for b in bins if b.n]
+            rows += [
+                (name, f"{b.low:g} to {b.high:g}", b.n, b.claimed, b.realised, b.lower, b.upper, b.ok) for b in told
+            ]
         for name, lists in (("svalue", self.svalue), ("qvalue", self.qvalue)):
-            rows += [(name, f"below {r.level:g}", r.listed, r.claimed, r.realised, r.ok) for r in lists if r.listed]
-        inside = f"90 % interval of the top {self.top.n}"
-        rows.append((inside, "held", self.top.n, 0.9, self.top.observed, self.top.ok or self.top.n < LEAST_TOP))
-        return pd.DataFrame(rows, columns=["rate", "range", "genes", "stated", "realised", "ok"])
+            rows += [
+                (name, f"below {r.level:g}", r.listed, r.claimed, r.realised, max(0.0, r.lower), r.upper, r.ok)
+                for r in lists
+                if r.listed
+            ]
+        top = self.top
+        inside = f"90 % interval of the top {top.n}"
+        rows.append((inside, "held", top.n, 0.9, top.observed, *TOP_BOUNDS, top.ok or top.n < LEAST_TOP))
+        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+    def table(self) -> pd.DataFrame:
+        """:meth:`rows` as a data frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(), columns=list(COLUMNS))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for records, to six digits after the point."""
+        short = [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in self.rows()]
+        return {"genes": self.genes, "ok": self.ok, "rows": short}
 
     def __str__(self) -> str:
         lines = [f"decisions about {self.genes} simulated genes: {'as stated' if self.ok else 'NOT as stated'}"]
@@ -163,7 +195,7 @@ def decision_report(made: Mapping[str, ArrayLike]) -> DecisionReport:
     s = np.stack([svalue(row) for row in a["lfsr"]])
     q = np.stack([qvalue(row) for row in a["lfdr"]])
     return DecisionReport(
-        genes=a["lfsr"].size,
+        genes=int(np.isfinite(a["lfsr"]).sum()),
         lfsr=rate_bins(a["lfsr"], wrong, edges=_TO_ONE),
         lfdr=rate_bins(a["lfdr"], null, edges=_TO_ONE),
         svalue=realised_rates(s, a["lfsr"], wrong),
@@ -189,26 +221,32 @@ def study_report(effect: Effect, truth: pd.DataFrame) -> DecisionReport:
     InputError
         The intervals are not of 90 %, or a gene has no truth.
     """
+    return decision_report(decisions_of(effect, truth))
+
+
+def decisions_of(effect: Effect, truth: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return what :func:`decision_report` judges, [gene] each, NaN without an answer; as :func:`study_report`."""
     if abs(effect.ci - 0.9) > 1e-9:
         raise InputError(
             f"decisions are judged by 90 % intervals: ask for the contrast with ci=0.9, not {effect.ci:g}."
         )
-    table = effect.table[effect.table["lfsr"].notna()]
+    table = effect.table
+    known = table["lfsr"].notna().to_numpy()
     true = truth.drop_duplicates("gene").set_index("gene")["true_log2fc"].reindex(table["gene"]).to_numpy(float)
-    if np.isnan(true).any():
-        gene = table["gene"].to_numpy()[np.isnan(true)][0]
-        raise InputError(f"the truth has a row for every gene with counts; {np.isnan(true).sum()} have none, {gene!r}.")
+    missing = known & np.isnan(true)
+    if missing.any():
+        gene = table["gene"].to_numpy()[missing][0]
+        raise InputError(f"the truth has a row for every gene with counts; {missing.sum()} have none, {gene!r}.")
     up = table["log2FoldChange"].to_numpy() >= 0
-    return decision_report(
-        {
-            "lfsr": table["lfsr"],
-            "lfdr": table["lfdr"],
-            "wrong_sign": np.where(up, true <= 0, true >= 0),
-            "no_change": np.where(up, true <= effect.rope, true >= -effect.rope),
-            "estimate": table["log2FoldChange"],
-            "covered": (table["ci_lower"].to_numpy() <= true) & (true <= table["ci_upper"].to_numpy()),
-        }
-    )
+    found = {
+        "lfsr": table["lfsr"],
+        "lfdr": table["lfdr"],
+        "wrong_sign": np.where(up, true <= 0, true >= 0),
+        "no_change": np.where(up, true <= effect.rope, true >= -effect.rope),
+        "estimate": table["log2FoldChange"],
+        "covered": (table["ci_lower"].to_numpy() <= true) & (true <= table["ci_upper"].to_numpy()),
+    }
+    return {name: np.where(known, np.asarray(values, dtype=np.float64), np.nan) for name, values in found.items()}
 
 
 def lfsr(wrong_draws: ArrayLike, L: int) -> NDArray[np.float64]:

@@ -142,7 +142,7 @@ class Campaign:
 
     def to_dict(self) -> dict[str, Any]:
         """Verdict, overall and of every quantity, as plain data."""
-        v = self.verdict
+        v, report = self.verdict, self.decision_report()
         return {
             "verdict": v.status,
             "reasons": list(v.reasons),
@@ -154,7 +154,7 @@ class Campaign:
                 "the campaign's command with --replay NUMBER runs one simulation again; in Python "
                 f"replay(scenario, backend, NUMBER, seed={self.identity['seed']}, L={self.table.L})"
             ),
-            "decisions": str(self.decision_report()).split("\n") if self.decisions else None,
+            "decisions": None if report is None else report.to_dict(),
             "replicated": self.replication is not None,
             "quantities": [{k: _finite(x) for k, x in _row(q).items()} for q in v.quantities],
         }

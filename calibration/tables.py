@@ -6,6 +6,7 @@ so that it cannot go stale.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +15,15 @@ from typing import Any
 
 from . import planted, published_checks
 from .controls import BUGS, NO_BUG
+from .evidence import record_path
 from .published import DEFECTS, NONE
 from .record import FOLDER, read_record
 from .store import write_atomically
 
 README = Path(__file__).parent / "README.md"
+STUDIES = Path(__file__).parents[1] / "benchmarks" / "results" / "decisions.json"
+"""What ``benchmarks/decisions.py`` found; an installed package has none."""
+
 FRONT = Path(__file__).parents[1] / "README.md"
 """The repository's first page; an installed package has none."""
 
@@ -92,13 +97,41 @@ def planted_score(path: Path = planted.RECORD) -> str:
     return _score(read_record(path)["outcomes"])
 
 
+def decisions(path: Path = STUDIES, folder: Path = FOLDER) -> str:
+    """Return stated against realised rates: of the campaign's simulations, of the bundled study, of studies like it."""
+    campaign = read_record(record_path("negative_binomial_de", folder))
+    made = json.loads(path.read_text(encoding="utf-8"))
+    columns = {
+        f"{campaign['simulations']['finished']} simulations of the campaign": campaign["decisions"],
+        "the bundled study": made["bundled"],
+        f"{made['studies']} studies like it": made["like_it"],
+    }
+    rows: dict[tuple[str, str], list[str]] = {}
+    for place, found in enumerate(columns.values()):
+        for row in (row for row in found["rows"] if row["rate"] != "lfdr"):
+            key = ("90 % interval", "top 2 %") if row["range"] == "held" else (row["rate"], row["range"])
+            rows.setdefault(key, [""] * len(columns))[place] = _rate(row)
+    order = sorted(rows, key=lambda key: ("lfsr", "svalue", "qvalue", "90 % interval").index(key[0]))
+    table = markdown_table(("rate", "range", *columns), [(*key, *rows[key]) for key in order])
+    genes = ", ".join(f"{found['genes']:,}" for found in columns.values())
+    return f"Genes: {genes}.\n\n{table}"
+
+
+def _rate(row: dict[str, Any]) -> str:
+    """Stated and realised, and of how many genes; bold where the two do not agree."""
+    digits = 1 if row["stated"] >= 0.1 else 2
+    told = f"{100 * row['stated']:.{digits}f} / {100 * row['realised']:.{digits}f} % of {row['genes']:,}"
+    return told if row["ok"] else f"**{told}**"
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "planted errors": planted_errors,
     "planted score": planted_score,
     "published defects": published_defects,
+    "decisions": decisions,
 }
-PAGES = {README: ("verdicts", "planted errors", "published defects"), FRONT: ("verdicts", "planted score")}
+PAGES = {README: ("verdicts", "planted errors", "published defects", "decisions"), FRONT: ("verdicts", "planted score")}
 
 
 def filled(
