@@ -57,6 +57,7 @@ def report_content(fit: DEFit, effects: Sequence[Effect], truth: pd.DataFrame | 
         replicates=_replicates(fit, {gene for c in contrasts for gene in top_genes(c.table, c.called, TOP)["gene"]}),
         log_counts=logs[:, varied],
         energy=None if diagnostics.get("ebfmi") is None else np.asarray(fit.posterior["sample_stats"]["energy"]),
+        shared=fit.shared,
         dispersion_trend=_trend(fit, normalised),
         provenance=_provenance(record),
         warnings=fit.warnings,

@@ -17,6 +17,7 @@ from bayesexpr.data.counts import CountData
 from bayesexpr.data.design import Design
 from bayesexpr.effect import Effect, check_thresholds, compute_effect, exceedance_of, variance_of
 from bayesexpr.errors import InputError
+from bayesexpr.names import GENE
 from bayesexpr.posterior.store import POSTERIOR, open_tree
 from bayesexpr.posterior.verdict import Verdict
 from bayesexpr.run import write_run
@@ -85,6 +86,12 @@ class DEFit:
     def size_factors(self) -> Any:
         """Posterior mean [S] of the size factors."""
         return np.exp(np.asarray(self.posterior["posterior"]["log_f"])).mean(axis=(0, 1))
+
+    @cached_property
+    def shared(self) -> xr.Dataset:
+        """Draws of the parameters that all genes share."""
+        group = self.posterior["posterior"].to_dataset()
+        return group[sorted(str(name) for name, values in group.data_vars.items() if GENE not in values.dims)]
 
     def contrast(
         self,
@@ -248,6 +255,32 @@ class DEFit:
         else:
             trend = np.full_like(mean, float(posterior["dispersion"].mean()))
         return plots.plot_dispersion(shown["baseMean"], shown["dispersion"], (mean, trend), ax=ax)
+
+    def plot_trace(self, axes: Sequence[Axes] | None = None) -> Any:
+        """Plot the chains of the parameters that all genes share; see :func:`bayesexpr.plots.plot_trace`."""
+        from bayesexpr import plots
+
+        return plots.plot_trace(self.shared, axes=axes)
+
+    def plot_rank(self, axes: Sequence[Axes] | None = None) -> Any:
+        """Plot how the chains of the shared parameters rank; see :func:`bayesexpr.plots.plot_rank`."""
+        from bayesexpr import plots
+
+        return plots.plot_rank(self.shared, axes=axes)
+
+    def plot_energy(self, ax: Axes | None = None) -> Axes:
+        """Plot the energy of the chains and its steps.
+
+        Raises
+        ------
+        InputError
+            The method has no energy.
+        """
+        from bayesexpr import plots
+
+        if self.diagnostics.get("ebfmi") is None:
+            raise InputError(f"the chains of method {self.record.get('method')} have no energy; nuts has one.")
+        return plots.plot_energy(self.posterior["sample_stats"]["energy"], ax=ax)
 
     def save(self, folder: str | Path) -> Path:
         """Write a RUN folder; an existing one is replaced only when the new one is whole.

@@ -3,7 +3,8 @@
 Every function draws on the axes it is given, or on a new figure that no global state knows of, and returns the axes:
 ``ax.figure.savefig(...)`` keeps it. Colours are those of Okabe and Ito, told apart by all common forms of colour
 vision; large clouds of points are rasterised, so that a vector file stays small. Names are drawn as plain text.
-Figures of a contrast are in :mod:`bayesexpr.effect_plots` and can be had from here as well.
+Figures of a contrast are in :mod:`bayesexpr.effect_plots`, those of chains, which ArviZ draws, in
+:mod:`bayesexpr.chain_plots`; both can be had from here as well.
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from bayesexpr.chain_plots import plot_energy, plot_forest, plot_rank, plot_trace
 from bayesexpr.drawing import (
     BLUE,
     GROUPS,
-    INK,
     MARKERS,
     ORANGE,
-    SKY,
     VERMILLION,
     cloud,
     finish,
@@ -48,13 +47,15 @@ __all__ = [
     "plot_diagnostics",
     "plot_dispersion",
     "plot_energy",
+    "plot_forest",
     "plot_intervals",
     "plot_library_sizes",
     "plot_ma",
-    "plot_parameters",
     "plot_pca",
     "plot_prob_curve",
+    "plot_rank",
     "plot_top_genes",
+    "plot_trace",
     "plot_truth",
     "plot_variance_split",
     "plot_volcano",
@@ -125,23 +126,6 @@ def plot_diagnostics(
     return ax
 
 
-def plot_energy(energy: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Histograms of the energy and of its steps, ``[chain, draw]``: the second much narrower means slow exploration."""
-    ax = ax or new_axes()
-    values = np.atleast_2d(np.asarray(energy, dtype=float))
-    level = (values - values.mean(axis=1, keepdims=True)).ravel()
-    step = np.diff(values, axis=1).ravel()
-    bins = np.linspace(min(level.min(), step.min()), max(level.max(), step.max()), 50)
-    ax.hist(level, bins=list(bins), density=True, color=SKY, label="energy")
-    ax.hist(
-        step, bins=list(bins), density=True, histtype="step", linewidth=1.6, color=VERMILLION, label="step of energy"
-    )
-    ax.set_yticks([])
-    finish(ax, "energy, centred (nats)", "density")
-    legend(ax)
-    return ax
-
-
 def plot_library_sizes(
     samples: Sequence[str], totals: ArrayLike, groups: Sequence[str] | None = None, *, ax: Axes | None = None
 ) -> Axes:
@@ -189,25 +173,4 @@ def plot_pca(
     finish(ax, f"component 1 ({parts[0]:.0f} % of variance)", f"component 2 ({parts[1]:.0f} % of variance)")
     if groups is not None:
         legend(ax, marker_scale=1)
-    return ax
-
-
-def plot_parameters(table: pd.DataFrame, *, name: str = "", ax: Axes | None = None) -> Axes:
-    """Posterior means and 90 % intervals of the elements of a quantity, from top to bottom.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Rows of :attr:`bayesexpr.Fit.parameters`: indexed by name, with ``mean``, ``q5`` and ``q95``.
-    name : str
-        Of the quantity, for the axis.
-    ax : matplotlib.axes.Axes, optional
-    """
-    ax = ax or new_axes(5.2, 1.2 + 0.24 * len(table))
-    places = np.arange(len(table))
-    ax.hlines(places, table["q5"], table["q95"], color=BLUE, linewidth=1.6)
-    ax.plot(table["mean"], places, "o", color=INK, markersize=4.5, linestyle="none")
-    tick_names(ax, places, list(table.index))
-    ax.set_ylim(len(table) - 0.4, -0.6)
-    finish(ax, f"{plain(name)} (posterior mean, 90 % interval)", "")
     return ax

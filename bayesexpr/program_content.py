@@ -29,6 +29,7 @@ def program_content(fit: Fit) -> ProgramContent:
             for name, slot in slots.items()
         ],
         parameters=fit.parameters,
+        draws=fit.variables(),
         meanings={name: text for name, text in model.PARAMETERS.items() if name in fit.posterior["posterior"]},
         verdict=fit.verdict,
         diagnostics={key.replace("_", " "): _short(value) for key, value in fit.diagnostics.items()},

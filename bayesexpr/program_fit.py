@@ -26,6 +26,7 @@ from bayesexpr.run import DIAGNOSTICS, RUN_RECORD, write_json, write_run
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from matplotlib.axes import Axes
 
     from bayesexpr.calibration.certificate import Certificate
     from bayesexpr.progress import Progress
@@ -76,7 +77,7 @@ class Fit:
     @cached_property
     def parameters(self) -> pd.DataFrame:
         """Mean, sd, 5 %, 50 % and 95 % quantiles, R-hat and effective draws of every quantity."""
-        return parameter_table({str(k): v.to_numpy() for k, v in self.posterior["posterior"].data_vars.items()})
+        return parameter_table({str(k): v.to_numpy() for k, v in self.variables().items()})
 
     def summary(self) -> pd.DataFrame:
         """Return :attr:`parameters`."""
@@ -100,6 +101,42 @@ class Fit:
         from bayesexpr.calibration.checking_program import check_program
 
         return check_program(self, seed=seed, progress=progress)
+
+    def plot_trace(self, *names: str, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
+        """Plot the chains of the named variables, or of all; see :func:`bayesexpr.plots.plot_trace`."""
+        from bayesexpr import plots
+
+        return plots.plot_trace(self.variables(*names), axes=axes)
+
+    def plot_rank(self, *names: str, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
+        """Plot how the chains of the named variables, or of all, rank; see :func:`bayesexpr.plots.plot_rank`."""
+        from bayesexpr import plots
+
+        return plots.plot_rank(self.variables(*names), axes=axes)
+
+    def plot_forest(self, *names: str, ax: Axes | None = None) -> Axes:
+        """Plot means and intervals of the named variables, or of all, on one axis."""
+        from bayesexpr import plots
+
+        return plots.plot_forest(self.variables(*names), name=", ".join(names), ax=ax)
+
+    def variables(self, *names: str) -> xr.Dataset:
+        """Return the draws of the named variables, or of all: first the program's parameters, in its order.
+
+        Raises
+        ------
+        InputError
+            There is no such variable.
+        """
+        group = self.posterior["posterior"].to_dataset()
+        unknown = [name for name in names if name not in group]
+        if unknown:
+            raise InputError(
+                f"a variable is one of {', '.join(sorted(str(name) for name in group))}; it is {unknown[0]!r}."
+            )
+        place = {name: k for k, name in enumerate(self.model.PARAMETERS)}
+        known = sorted((str(name) for name in group), key=lambda name: (place.get(name, len(place)), name))
+        return group[list(names) or known]
 
     def sections(self, contrasts: Sequence[str] = (), lfc_threshold: float | None = None) -> Report:
         """Return the report in sections, for notebooks: summary, asked, trust, changed, sure, again.

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from bayesexpr.posterior.verdict import Verdict
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayesexpr.calibration.certificate import Certificate
 
 
@@ -95,6 +97,8 @@ class ReportContent:
     interval : float
         Probability of the intervals.
     energy : array [chain, draw], optional
+    shared : xarray.Dataset, optional
+        Draws [chain, draw, ...] of the parameters that all genes share, of several chains.
     dispersion_trend : (mean, dispersion), optional
         Points of the learned trend.
     provenance : mapping of mappings
@@ -122,6 +126,7 @@ class ReportContent:
     replicates: Mapping[str, ArrayLike] = field(default_factory=dict)
     log_counts: ArrayLike | None = None
     energy: ArrayLike | None = None
+    shared: xr.Dataset | None = None
     dispersion_trend: tuple[ArrayLike, ArrayLike] | None = None
     provenance: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ import base64
 import io
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +16,9 @@ from matplotlib.figure import Figure
 from bayesexpr import plots
 from bayesexpr.posterior.variance_split import ASSIGNMENT
 from bayesexpr.report.content import ContrastContent, ReportContent, top_genes
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ def trust(content: ReportContent) -> list[Image]:
         images.append(
             image(
                 plots.plot_energy(content.energy).figure,
-                "Histograms of the energy of the draws and of its steps from draw to draw.",
-                "Energy. The outline should be about as wide as the filled shape: the chains then move freely.",
+                "Densities of the energy of the draws and of its steps from draw to draw.",
+                "Energy. The steps should reach about as wide as the energy itself: the chains then move freely.",
             )
         )
     dispersion = table["dispersion"].to_numpy(float)
@@ -90,6 +94,23 @@ def trust(content: ReportContent) -> list[Image]:
         )
     )
     return images
+
+
+def chains(draws: xr.Dataset | None) -> list[Image]:
+    """Ranks of the draws of several chains, of the quantities that mix worst."""
+    if draws is None or draws.sizes["chain"] < 2:
+        return []
+    panels = plots.plot_rank(draws)
+    return [
+        image(
+            panels[0].figure,
+            f"Differences between the ECDF of each chain's ranks and the uniform, of {len(panels)} quantities.",
+            f"Do the chains explore the same? Each line is a chain: how its draws rank among all draws, for the "
+            f"{len(panels)} quantities that mix worst. Lines that wander about zero are as they should be; one that "
+            "stays on its own side of it is a chain that saw something else.",
+            wide=True,
+        )
+    ]
 
 
 def changes(content: ReportContent, contrast: ContrastContent) -> list[Image]:

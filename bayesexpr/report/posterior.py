@@ -43,6 +43,7 @@ def posterior_report(content: ReportContent) -> Report:
                 judged=content.certificate or content.verdict,
                 diagnosed=diagnostics_of((content.certificate or content.verdict).findings),
                 **(check_context(content.certificate) if key == "trust" else {}),
+                chains=figures.chains(content.shared) if key == "trust" else [],
             )  # fmt: skip
 
         return make

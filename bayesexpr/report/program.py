@@ -6,20 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from bayesexpr import plots
+from bayesexpr.chain_plots import LINES
 from bayesexpr.posterior.verdict import Verdict
 from bayesexpr.report.checks import check_context, diagnostics_of
-from bayesexpr.report.figures import Image, image
+from bayesexpr.report.figures import Image, chains, image
 from bayesexpr.report.page import Report, environment
 from bayesexpr.report.posterior import SECTIONS
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayesexpr.calibration.certificate import Certificate
 
 _ROWS = 500  # quantities that are listed
-_PANELS, _LINES = 6, 30  # variables drawn, and elements of each
+_PANELS = 6  # variables drawn
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class ProgramContent:
     priors : list of (name, prior, statement about the world)
     parameters : pandas.DataFrame
         One row per quantity: mean, sd, quantiles, R-hat, effective draws.
+    draws : xarray.Dataset
+        Of all variables, [chain, draw, ...].
     meanings : mapping
         Variable to what it is.
     verdict : Verdict
@@ -51,6 +57,7 @@ class ProgramContent:
     data: list[tuple[str, str, str]]
     priors: list[tuple[str, str, str]]
     parameters: pd.DataFrame
+    draws: xr.Dataset
     meanings: Mapping[str, str]
     verdict: Verdict
     diagnostics: Mapping[str, object]
@@ -69,7 +76,8 @@ def program_report(content: ProgramContent) -> Report:
                 judged=judged,
                 diagnosed=diagnostics_of(judged.findings),
                 shown=content.parameters.head(_ROWS),
-                images=_intervals(content.parameters) if key == "sure" else [],
+                images=_intervals(content.draws) if key == "sure" else [],
+                chains=chains(content.draws) if key == "trust" else [],
                 **(check_context(content.certificate) if key == "trust" else {}),
             )  # fmt: skip
 
@@ -78,19 +86,18 @@ def program_report(content: ProgramContent) -> Report:
     return Report(content.title, {key: maker(key) for key in SECTIONS})
 
 
-def _intervals(parameters: pd.DataFrame) -> list[Image]:
+def _intervals(draws: xr.Dataset) -> list[Image]:
     """Draw the intervals of the first elements of every variable."""
-    variable = parameters.index.str.replace(r"\[.*", "", regex=True)
     images = []
-    for name in list(dict.fromkeys(variable))[:_PANELS]:
-        rows = parameters[variable == name]
-        shown = rows.head(_LINES)
-        of = f"the first {len(shown)} of {len(rows)} elements" if len(rows) > len(shown) else f"{len(shown)} in all"
+    for name in list(draws.data_vars)[:_PANELS]:
+        size = int(np.prod(draws[name].shape[2:]))
+        shown = min(size, LINES)
+        of = f"the first {shown} of {size:,} elements" if size > shown else f"{shown} in all"
         images.append(
             image(
-                plots.plot_parameters(shown, name=str(name)).figure,
-                f"Posterior means and 90 % intervals of {name}, {of}.",
-                f"{name}: posterior mean and 90 % interval ({of}).",
+                plots.plot_forest(draws[[name]], name=str(name)).figure,
+                f"Posterior means with 50 % and 90 % intervals of {name}, {of}.",
+                f"{name}: posterior mean, 50 % and 90 % interval ({of}).",
             )
         )
     return images

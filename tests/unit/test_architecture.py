@@ -47,6 +47,7 @@ FLOORS = {
     "bayesexpr.run": 4,
     "bayesexpr.report": 4,
     "bayesexpr.plots": 4,
+    "bayesexpr.chain_plots": 4,
     "bayesexpr.check_plots": 4,
     "bayesexpr.drawing": 4,
     "bayesexpr.effect_plots": 4,

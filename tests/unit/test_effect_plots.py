@@ -12,6 +12,7 @@ from fake_run import saved_run
 from test_effect import GENES, G, a_fit
 
 import bayesexpr as bx
+from bayesexpr.chain_plots import PANELS
 from bayesexpr.drawing import new_axes
 from bayesexpr.errors import InputError
 from bayesexpr.posterior.variance_split import ASSIGNMENT, PARTS
@@ -94,6 +95,19 @@ def test_size_factors_that_are_taken_as_known_are_no_doubt(tmp_path: Path) -> No
     split = known.variance_split(known.contrast("group", "c", "a"))[:G]
     assert split["normalisation"].max() < 1e-20
     assert (split["sampling"] > 0).all()
+
+
+def test_chains_of_what_all_genes_share_are_drawn(fit: bx.DEFit) -> None:
+    assert "mu_alpha" in fit.shared
+    assert not {"alpha", "beta", "log_phi"} & set(fit.shared)
+    for panels in (fit.plot_rank(), fit.plot_trace()):
+        assert 0 < len(panels) <= PANELS
+    own = new_axes()
+    assert fit.plot_energy(ax=own) is own
+    mute = dataclasses.replace(fit, diagnostics={**fit.diagnostics, "ebfmi": None})
+    with pytest.raises(InputError, match="have no energy"):
+        mute.plot_energy()
+    assert "Do the chains explore the same?" in fit.sections()["trust"].body
 
 
 def test_intervals_are_those_of_the_called_genes(fit: bx.DEFit) -> None:

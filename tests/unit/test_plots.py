@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from fake_analysis import HOSTILE, counts, table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,7 +29,9 @@ SPLIT = pd.DataFrame(
         "normalisation": 1e-4,
     }
 )
-PARAMETERS = pd.DataFrame({"mean": [0.1, 0.2], "q5": [0.0, 0.1], "q95": [0.3, 0.4]}, index=["theta[0]", HOSTILE[0]])
+THETA = xr.Dataset(
+    {"theta": (("chain", "draw", "gene"), RNG.normal(size=(4, 100, len(HOSTILE))))}, coords={"gene": list(HOSTILE)}
+)
 
 FIGURES: dict[str, tuple[Callable[[Axes], Axes], str, str]] = {
     "ma": (lambda ax: plots.plot_ma(RESULTS, ax=ax), "normalised counts", "log2 fold change"),
@@ -60,11 +63,7 @@ FIGURES: dict[str, tuple[Callable[[Axes], Axes], str, str]] = {
         "normalised counts",
         "share of the variance",
     ),
-    "parameters": (
-        lambda ax: plots.plot_parameters(PARAMETERS, name="theta", ax=ax),
-        "theta (posterior mean, 90 %",
-        "",
-    ),
+    "forest": (lambda ax: plots.plot_forest(THETA, name="theta", ax=ax), "theta (mean, 50 % and 90 % interval", ""),
     "curve": (
         lambda ax: plots.plot_prob_curve([0, 1, 2], RNG.random((3, 12)), list(HOSTILE), ax=ax),
         "log2 fold change",

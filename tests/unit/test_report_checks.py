@@ -154,6 +154,10 @@ def test_the_report_of_a_program(fitted: Path) -> None:
         assert f"<bdi>{name}</bdi>" in sections["changed"].body
     assert sections["sure"].body.count("<img") == len(fit.posterior["posterior"].data_vars)
     assert "bayesexpr check RUN" in sections["trust"].body
+    assert len(fit.plot_rank("theta")) == len(fit.plot_trace("theta")) == 2
+    assert "theta" in fit.plot_forest("theta").get_xlabel()
+    with pytest.raises(InputError, match="a variable is one of logit_theta, theta"):
+        fit.plot_rank("no_such")
     with pytest.raises(InputError, match="no contrasts"):
         fit.sections(["dex,trt,untrt"])
 
