@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.signal import lfilter
 
 from bayesexpr.calibration.ranks import rank_among, rank_quantities, thin
@@ -24,19 +25,27 @@ def ar1(shape: tuple[int, ...], rho: float, rng: np.random.Generator) -> np.ndar
     return lfilter([1.0], [1.0, -rho], noise, axis=-1)
 
 
-@pytest.mark.parametrize("mean", [0.5, 2.0, 10.0, 50.0, 200.0])
-def test_ties_are_broken_at_random(mean: float) -> None:
-    """T8: counts, N = 200, L = 99, 300 repeats: at most 7 % alarms, and three standard errors (3.8 %)."""
-    rng, (M, N, L) = np.random.default_rng(int(10 * mean)), (300, 200, 99)
-    truth, draws = rng.poisson(mean, size=(M, N)), rng.poisson(mean, size=(M, N, L))
-    smaller = (draws < truth[..., None]).sum(axis=2)
-    ties = (draws == truth[..., None]).sum(axis=2)
-    ranks = smaller + rng.integers(0, ties + 1)
-    one = [rank_among(t, d, np.random.default_rng(1)) for t, d in zip(truth[0], draws[0], strict=True)]
-    assert np.all((one >= smaller[0]) & (one <= smaller[0] + ties[0]))
-    assert false_alarm(ranks, L) <= 0.07 + 0.038
-    if mean <= 2:  # negative control: without it a calibrated fit alarms nearly always
-        assert false_alarm(smaller, L) > 0.9
+@pytest.mark.parametrize(("mean", "without"), [(0.5, 1.0), (2.0, 1.0), (10.0, 0.49), (50.0, 0.15), (200.0, 0.08)])
+def test_ties_are_broken_at_random(mean: float, without: float) -> None:
+    """T8: counts, N = 200, L = 99, 4000 repeats: at most 7 % alarms; without the breaking of ties as expected.
+
+    How many of L draws are smaller than the truth, and how many equal it, is drawn at once; standard error 0.8 % at
+    most, tolerance .03.
+    """
+    rng, (M, N, L) = np.random.default_rng(int(10 * mean)), (4000, 200, 99)
+    truth = rng.poisson(mean, size=(M, N))
+    below, mass = stats.poisson.cdf(truth - 1, mean), stats.poisson.pmf(truth, mean)
+    smaller = rng.binomial(L, below)
+    ties = rng.binomial(L - smaller, np.minimum(mass / (1.0 - below), 1.0))
+    assert false_alarm(smaller + rng.integers(0, ties + 1), L) <= 0.07
+    assert false_alarm(smaller, L) == pytest.approx(without, abs=0.03)  # the negative control
+
+
+def test_a_tie_is_broken_among_all_its_ranks() -> None:
+    rng, draws = np.random.default_rng(2), np.repeat([1.0, 2.0, 3.0], 4)
+    ranks = [rank_among(2.0, draws, rng) for _ in range(500)]
+    assert set(ranks) == {4, 5, 6, 7, 8}
+    assert {rank_among(2.5, draws, rng) for _ in range(20)} == {8}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -57,10 +66,11 @@ def test_a_truth_that_is_not_finite_is_the_simulators_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rho", "N", "expected"), [(0.5, 200, 0.05), (0.7, 200, 0.10), (0.7, 500, 0.28), (0.9, 200, 0.91)]
+    ("rho", "N", "expected"),
+    [(0.5, 200, 0.06), (0.5, 1000, 0.10), (0.7, 200, 0.12), (0.7, 500, 0.28), (0.7, 1000, 0.46), (0.9, 200, 0.91)],
 )
 def test_unthinned_draws_alarm_as_tabulated(rho: float, N: int, expected: float) -> None:
-    """T10, without the refusal: 300 repeats, tolerance three standard errors or .05."""
+    """T10, without the refusal; expected from 6,000 repeats. Here 300: tolerance three standard errors or .05."""
     rng, M, L = np.random.default_rng(7), 300, 99
     ranks = np.stack([(ar1((N, L), rho, rng) < rng.normal(size=(N, 1))).sum(axis=1) for _ in range(M)])
     se = np.sqrt(expected * (1 - expected) / M)

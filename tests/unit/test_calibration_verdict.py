@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayesexpr.calibration.severity import planted_ranks, power, severity
 from bayesexpr.calibration.table import RankTable
@@ -49,6 +52,48 @@ def test_an_alarm_that_comes_twice_fails_and_names_quantity_and_kind(error: dict
     assert verdict.status == FAIL
     assert [q.name for q in verdict.alarms] == ["q0"]
     assert f"alarm, twice, in q0: likely {kind}" in verdict.reasons[0]
+
+
+def chosen(N: int, seed: int, keep: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> RankTable:
+    """Ranks of a mean, prior N(0, 1), five observations of sd 1, exact draws, of the N first fits that are kept."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=60 * N)
+    mean = truth + rng.normal(size=truth.size) / np.sqrt(5)
+    kept = np.flatnonzero(keep(truth, mean))[:N]
+    assert kept.size == N
+    below = stats.norm.cdf((truth[kept] - mean[kept] * 5 / 6) * np.sqrt(6))
+    return RankTable(("mu",), L, rng.binomial(L, below)[:, None])
+
+
+def test_fits_may_be_left_out_by_their_data_only() -> None:
+    """2.6: rejection by the true value alarms with 200 fits; by the mean of the data it passes with 1,000."""
+    by_truth = [chosen(200, seed, lambda truth, mean: truth > 0.8) for seed in (1, 2)]
+    found = judge(*by_truth)
+    assert found.status == FAIL
+    assert "bias" in found.reasons[0]
+    by_data = chosen(1000, 3, lambda truth, mean: mean > 0.8)
+    assert judge(by_data).status == PASS
+    assert not judge(by_data).alarms
+
+
+def test_strata_of_the_truth_do_not_cover_as_stated_though_all_is_well() -> None:
+    """2.5: exact draws, 60,000 fits, seed 4: why reports are stratified by data, if at all.
+
+    Thirds of the true value cover less or more than 90 %; thirds of the data's mean do, within .006 (three standard
+    errors).
+    """
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=60_000)
+    mean = truth + rng.normal(size=truth.size)
+    rank = rng.binomial(L, stats.norm.cdf((truth - mean / 2) * np.sqrt(2)))
+    inside = (rank >= 5) & (rank <= 94)
+
+    def covered(by: np.ndarray) -> np.ndarray:
+        third = np.searchsorted(np.quantile(by, [1 / 3, 2 / 3]), by)
+        return np.array([inside[third == k].mean() for k in range(3)])
+
+    assert np.abs(covered(mean) - 0.9).max() < 0.006
+    assert np.abs(covered(truth) - 0.9).max() > 0.02
 
 
 def test_an_alarm_waits_for_its_replication() -> None:
