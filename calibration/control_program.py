@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from bayesexpr.stan.methods import MethodDraws
 from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.settings import SamplerSettings
 
 from .backend import Posterior
 from .compiled import Compiled, compiled, run
-from .controls import NO_BUG, Bug, offsets_of, spoil
+from .controls import NO_BUG, Bug, offsets_of, spoil, stated
 from .digests import digest_of, methods, program_digest
 
 PROGRAM = StanProgram(
@@ -59,7 +60,8 @@ model {
 }
 """,
 )
-SETTINGS = SamplerSettings(chains=1, warmup=250, draws=300)
+SETTINGS = SamplerSettings(chains=1, warmup=150, draws=300, adapt_delta=0.7, init_buffer=40, window=80, term_buffer=30)
+"""Enough for 99 draws nearly without dependence; a warm-up shorter than Stan's, for there are many fits."""
 _LIKELIHOODS = {"none": 0, "nb": 1, "poisson": 2, "inverse_phi": 3}
 _METHODS = {"laplace": "laplace", "mean_field": "advi"}
 
@@ -91,14 +93,19 @@ class ControlBackend:
 
     def fit(self, data: Mapping[str, Any], seed: int) -> Posterior:
         """Draw from the posterior that the bug leads to."""
+        return self.planted(self.sample(data, seed), data, seed)
+
+    def sample(self, data: Mapping[str, Any], seed: int) -> MethodDraws:
+        """Run Stan with what is wrong in likelihood, design or priors; what is wrong in the draws comes after it."""
         method = _METHODS.get(str(self.bug.draws), "nuts")
-        found = run(self.compiled, method, stan_data(self.bug, data), self.settings, seed)
+        return run(self.compiled, method, stan_data(self.bug, data), self.settings, seed)
+
+    def planted(self, found: MethodDraws, data: Mapping[str, Any], seed: int) -> Posterior:
+        """Do to the draws of :meth:`sample` what the bug does to them, and state what the program would."""
         values = np.stack([found.variables[k] for k in ("alpha", "beta", "log_phi")], axis=-1)
         chains, draws, genes, _ = values.shape
         spoilt = spoil(values.reshape(chains * draws, genes, 3), self.bug, np.random.default_rng(seed))
-        spoilt = spoilt.reshape(values.shape)
-        parameters = dict(zip(("alpha", "beta", "log_phi"), np.moveaxis(spoilt, 3, 0), strict=True))
-        parameters["reported_effect"] = self.bug.reported * 2.0 * parameters["beta"]
+        parameters = {k: v.reshape(chains, draws, *v.shape[1:]) for k, v in stated(self.bug, spoilt, data).items()}
         divergent = found.diagnostics.get("divergent__")
         return Posterior(parameters, {} if divergent is None else {"divergences": float(divergent.sum())})
 

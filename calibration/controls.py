@@ -25,6 +25,9 @@ from .ranks import Floats
 
 _RIGHT = TwoGroups()
 _SIGN = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0])
+_DESIGN = (1.0, -1.0)
+_ZERO_ONE = (1.0, 0.0)
+OFFSET_SD = 0.3
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,16 @@ class Bug:
         autocorrelated sampler); or a factor on the spread of the draws about their mean.
     reported
         Factor between the effect and the one that the program reports.
+    log_lik_x
+        Design of the ``log_lik`` that the program states, where it is not that of its likelihood.
     tier
         Size of the campaign that must catch it: 20, 200 or 1000; 0 where no campaign of this kind does.
+    both_sides
+        Whether the generator states the same wrong ``log_lik``.
+    offset_sd
+        Sd of the offsets that are simulated.
+    instead
+        What catches it where campaigns do not.
     """
 
     name: str
@@ -53,7 +64,11 @@ class Bug:
     offsets: str = "given"
     draws: str | float = "exact"
     reported: float = 1.0
+    log_lik_x: tuple[float, float] | None = None
     tier: int = 200
+    both_sides: bool = False
+    offset_sd: float = OFFSET_SD
+    instead: str = ""
 
 
 NO_BUG = Bug("no error", tier=0)
@@ -81,8 +96,29 @@ BUGS: tuple[Bug, ...] = (
     Bug("mean-field normal", draws="mean_field"),
     Bug("correlations destroyed", draws="shuffled", tier=1000),
     Bug("effect reported at half its size", reported=0.5, tier=20),
+    Bug("log_lik by another design", log_lik_x=_ZERO_ONE, tier=20),
 )
 """The table of planted errors, with the size of campaign (20 pooled genes) that must catch each."""
+
+STICKY = Bug("draws kept for about ten", draws="sticky", tier=0, instead="the ranks refused: autocorrelation")
+BLIND: tuple[Bug, ...] = (
+    Bug(
+        "small offsets (sd 0.05) forgotten",
+        offsets="none",
+        tier=0,
+        offset_sd=0.05,
+        instead="one sample's counts doubled with its offset: the effects must stay as they are",
+    ),
+    Bug(
+        "log_lik by another design, generator too",
+        log_lik_x=_ZERO_ONE,
+        tier=0,
+        both_sides=True,
+        instead="log_lik at given parameters against an independent probability function",
+    ),
+    STICKY,
+)
+"""What campaigns of the usual size do not see, or do not take for an error of the model; planted all the same."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +131,13 @@ class TwoGroupScenario:
         Number of genes; with more than one, sums over them are measured.
     offset_sd
         Sd of the offsets.
+    log_lik_x
+        Design of the ``log_lik`` that is taken for true.
     """
 
     genes: int = 1
-    offset_sd: float = 0.3
+    offset_sd: float = OFFSET_SD
+    log_lik_x: tuple[float, float] = _DESIGN
 
     @property
     def name(self) -> str:
@@ -115,15 +154,15 @@ class TwoGroupScenario:
         p["reported_effect"] = 2.0 * p["beta"]  # log ratio of the two groups
         offset = rng.normal(0.0, self.offset_sd, 6)
         mu = np.exp(p["alpha"] + _SIGN[:, None] * p["beta"] + offset[:, None])
-        return p, {"count": nb2_rng(mu, np.exp(p["log_phi"]), rng), "offset": offset}
+        data = {"count": nb2_rng(mu, np.exp(p["log_phi"]), rng), "offset": offset}
+        p["stated_log_lik"] = log_lik({k: np.asarray(v)[None] for k, v in p.items()}, data, self.log_lik_x).sum()
+        return p, data
 
     def measure(self, draws: Mapping[str, Any], data: Mapping[str, Any]) -> list[Quantity]:
         """Parameters, log prior, effects along the data, and log likelihoods; sums where there are many genes."""
         p = {name: np.asarray(values, dtype=np.float64) for name, values in draws.items()}
-        count, offset = data["count"], data["offset"]
-        direction = np.sign((_SIGN[:, None] * np.log1p(count)).sum(axis=0))
-        eta = p["alpha"][:, None] + _SIGN[:, None] * p["beta"][:, None] + offset[:, None]
-        lik = nb2_logpmf(count, np.exp(eta), np.exp(p["log_phi"])[:, None]).sum(axis=2)
+        direction = np.sign((_SIGN[:, None] * np.log1p(data["count"])).sum(axis=0))
+        lik = log_lik(p, data, _DESIGN)
         prior = -0.5 * sum(
             (((p[name] - mean) / sd) ** 2).sum(axis=1)
             for name, (mean, sd) in (("alpha", _RIGHT.alpha), ("beta", _RIGHT.beta), ("log_phi", _RIGHT.log_phi))
@@ -136,6 +175,8 @@ class TwoGroupScenario:
         found.append(Quantity("log_prior", np.asarray(prior)))
         found.append(Quantity("sum(beta sign(data))", (p["beta"] * direction).sum(axis=1), True))
         found.append(Quantity("log_lik", lik.sum(axis=1), True))
+        if "stated_log_lik" in p:
+            found.append(Quantity("stated_log_lik", p["stated_log_lik"], True))
         return [*found, *(Quantity(f"log_lik[{s}]", lik[:, s], True) for s in range(6))]
 
     def implausible(self, data: Mapping[str, Any]) -> str | None:
@@ -144,7 +185,7 @@ class TwoGroupScenario:
 
     def digest(self) -> str:
         """Digest of simulator and densities."""
-        return digest_of(*methods(type(self), "simulate", "measure"), [self.genes, self.offset_sd])
+        return digest_of(*methods(type(self), "simulate", "measure"), [self.genes, self.offset_sd, *self.log_lik_x])
 
 
 @dataclass(frozen=True)
@@ -174,9 +215,7 @@ class GridBackend:
         rng, bug = np.random.default_rng(seed), self.bug
         offset = offsets_of(bug, np.asarray(data["offset"]))
         values = self._draws(np.asarray(data["count"]), offset, rng)
-        draws = dict(zip(("alpha", "beta", "log_phi"), np.moveaxis(values, 2, 0), strict=True))
-        draws["reported_effect"] = bug.reported * 2.0 * draws["beta"]
-        return Posterior({name: v[None] for name, v in draws.items()})
+        return Posterior({name: v[None] for name, v in stated(bug, values, data).items()})
 
     def _draws(self, count: grid.Ints, offset: Floats, rng: np.random.Generator) -> Floats:
         """Draws [draw, gene, 3] of alpha, beta and log phi."""
@@ -199,6 +238,29 @@ class GridBackend:
     def versions(self) -> dict[str, str]:
         """Return nothing: NumPy draws."""
         return {}
+
+
+def scenario_of(bug: Bug, genes: int = 20) -> TwoGroupScenario:
+    """Return what is simulated for a bug: the same for all whose generator is right and whose offsets are usual."""
+    x = bug.log_lik_x if bug.both_sides else None
+    return TwoGroupScenario(genes, bug.offset_sd, x or _DESIGN)
+
+
+def log_lik(p: Mapping[str, Any], data: Mapping[str, Any], x: tuple[float, float]) -> Floats:
+    """Log likelihood [draw, sample] of parameters [draw, gene], by a design with these values in the two groups."""
+    design = np.where(_SIGN > 0, *x)[:, None]
+    eta = p["alpha"][:, None] + design * p["beta"][:, None] + np.asarray(data["offset"])[:, None]
+    cells = nb2_logpmf(np.asarray(data["count"]), np.exp(eta), np.exp(p["log_phi"])[:, None])
+    return np.asarray(cells.sum(axis=2))
+
+
+def stated(bug: Bug, values: Floats, data: Mapping[str, Any]) -> dict[str, Floats]:
+    """Turn draws [draw, gene, 3] into what a program with the bug states: parameters, the effect, its log_lik."""
+    draws = dict(zip(("alpha", "beta", "log_phi"), np.moveaxis(values, 2, 0), strict=True))
+    draws["reported_effect"] = bug.reported * 2.0 * draws["beta"]
+    if bug.log_lik_x is not None:
+        draws["stated_log_lik"] = log_lik(draws, data, bug.log_lik_x).sum(axis=1)
+    return draws
 
 
 def offsets_of(bug: Bug, given: Floats) -> Floats:

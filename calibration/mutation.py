@@ -10,7 +10,7 @@ from .backend import Backend
 from .campaign import run_campaign
 from .controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
 from .scenarios import Scenario
-from .verdict import FAIL
+from .verdict import FAIL, INCONCLUSIVE, Verdict
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Caught:
         The strongest alarm and its likely kind; empty without one.
     adjusted
         Its Holm-adjusted p-value.
+    reason
+        Why a campaign is INCONCLUSIVE; empty for a verdict.
     """
 
     bug: str
@@ -33,9 +35,17 @@ class Caught:
     quantity: str
     kind: str
     adjusted: float
+    reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.bug}, {self.simulations}: {self.status} {self.quantity} {self.kind}".rstrip()
+        return f"{self.bug}, {self.simulations}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The status, and what alarmed; why, where it is no verdict."""
+        if self.reason:
+            return f"{self.status}: {self.reason}"
+        return f"{self.status} {self.quantity} {self.kind}".rstrip()
 
     @property
     def caught(self) -> bool:
@@ -64,10 +74,9 @@ def mutation_score(
     seed: int = 1,
     bugs: Sequence[Bug] = BUGS,
     workers: int = 1,
-    fitted_by: Callable[[Bug], Backend] = GridBackend,
     progress: Callable[[str], None] | None = None,
 ) -> MutationScore:
-    """Run one campaign for every planted error, and one without.
+    """Run one campaign with exact posteriors for every planted error, and one without.
 
     Parameters
     ----------
@@ -81,8 +90,6 @@ def mutation_score(
         Of each campaign.
     workers
         Processes of each campaign.
-    fitted_by
-        Backend of a bug: exact posteriors, or :class:`.control_program.ControlBackend` for real fits.
     progress
         Told one line for each campaign.
     """
@@ -90,7 +97,7 @@ def mutation_score(
 
     def outcome(bug: Bug) -> Caught:
         found = outcome_of(
-            bug.name, scenario, fitted_by(bug), simulations=simulations, seed=seed, workers=workers, folder=None
+            bug.name, scenario, GridBackend(bug), simulations=simulations, seed=seed, workers=workers, folder=None
         )
         if progress is not None:
             progress(str(found))
@@ -111,7 +118,11 @@ def outcome_of(
 ) -> Caught:
     """Run one campaign against a backend with a planted error and say what it found."""
     campaign = run_campaign(scenario, backend, simulations=simulations, seed=seed, workers=workers, folder=folder)
-    verdict = campaign.verdict
+    return told(bug, simulations, campaign.verdict)
+
+
+def told(bug: str, simulations: int, verdict: Verdict) -> Caught:
+    """Say what a verdict found."""
     strongest = min(verdict.alarms, key=lambda q: q.adjusted, default=None)
     return Caught(
         bug=bug,
@@ -120,4 +131,11 @@ def outcome_of(
         quantity=strongest.name if strongest else "",
         kind=strongest.kind if strongest else "",
         adjusted=strongest.adjusted if strongest else 1.0,
+        reason=_why(verdict) if verdict.status == INCONCLUSIVE else "",
     )
+
+
+def _why(verdict: Verdict) -> str:
+    """First reason of a verdict; with the next, where it announces that."""
+    first, *rest = verdict.reasons
+    return f"{first} {rest[0]}" if first.endswith(":") and rest else first

@@ -1,9 +1,17 @@
-"""The record of planted errors: how many simulations with real fits it takes to catch each.
+"""The record of planted errors: how often campaigns of 20, 200 and 1,000 real fits catch each.
 
-``python -m bayesexpr.calibration.planted`` runs, for every error of :data:`.controls.BUGS`, campaigns of growing size
-until one fails, and the same campaigns without an error, of which none may fail. The record is written after every
-campaign: it stops at any moment, says what was measured until then, and goes on where it was. An error that a small
-campaign caught, twice, is not planted again in a larger one.
+``python -m bayesexpr.calibration.planted`` fits `FITS` simulated studies under every error of
+:data:`.controls.BUGS`, under those that campaigns are blind to, and under none. The fits are cut into slices of N: each
+is judged as a campaign of N, and where it alarms, the alarm is repeated on the next slice (after the last, the first),
+as the rules of the verdict ask. So 400 fits hold twenty campaigns of 20 and two of 200, 2,000 hold a hundred, ten, and
+two of 1,000. Every campaign has seeds of its own, and its replication is independent of it; the share of campaigns that
+fail is a rate of detection (without an error: of false alarm). What is shared makes each cell no less honest, but cells
+not independent of each other: a replication is another campaign's first stage, campaigns of different sizes are made of
+the same fits, and errors that are wrong only in the draws, or in what is stated of them, share the fits of the program
+without an error. Errors that are named are fitted more often, up to `MOST` times: ``NAME --all --fits 2000``.
+
+The fits are kept, whole or not at all, and the record is written whenever all errors have more of them: it stops at
+any moment, says what was measured until then, and goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,46 +21,128 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .campaign import identify
+from .campaign import assemble, identify
 from .control_program import ControlBackend
-from .controls import BUGS, NO_BUG, Bug, TwoGroupScenario
+from .controls import BLIND, BUGS, NO_BUG, Bug, TwoGroupScenario, scenario_of
 from .digests import digest_of
-from .mutation import Caught, outcome_of
+from .mutation import Caught, told
+from .pool import run_here, run_in_pool
 from .record import FOLDER, read_record, seal
-from .store import write_atomically
+from .shared_fits import MORE, SharedSimulator, fit_of, groups, row_of
+from .store import Store, write_atomically
+from .verdict import FAIL, judge
 
 SIZES = (20, 200, 1000)
+FITS = 400
+MOST = 2000
+ROUND = 200
 GENES = 20
 SEED = 4
+L = 99
+PLANTED = (NO_BUG, *BUGS, *BLIND)
 RECORD = FOLDER / "planted" / "two_groups.json"
+Rows = Mapping[int, dict[str, Any]]
 
 
-def escalate(
-    bugs: Sequence[Bug], sizes: Sequence[int], *, genes: int = GENES, seed: int = SEED, workers: int = 1, folder: Path
-) -> Iterator[Caught]:
-    """Plant each error in campaigns of growing size until it is caught; yield what each campaign found."""
-    scenario = TwoGroupScenario(genes)
-    open_ = list(bugs)
-    for size in sizes:
-        for bug in list(open_):
-            place = folder / f"{_slug(bug.name)}-{size}"
-            backend = ControlBackend(bug)
-            found = outcome_of(bug.name, scenario, backend, simulations=size, seed=seed, workers=workers, folder=place)
-            yield found
-            if found.caught:
-                open_.remove(bug)
+def campaigns(bug: Bug, rows: Rows, size: int) -> list[Caught]:
+    """Judge every slice of `size` fits; an alarm is repeated on the next slice, of the last one on the first.
+
+    Parameters
+    ----------
+    rows
+        Rows of the error's simulations, by number; those from 0 on without a gap are used.
+    size
+        Simulations of a campaign; there are none where the fits are not enough for two.
+    """
+    there = next((i for i in range(len(rows)) if i not in rows), len(rows))
+    starts = range(0, there - size + 1, size)
+    slices = [assemble({i: rows[i] for i in range(at, at + size)}, size, L) for at in starts]
+    found = []
+    for number, judged in enumerate(slices if len(slices) > 1 else []):
+        verdict = judge(judged)
+        if verdict.alarms:
+            verdict = judge(judged, slices[(number + 1) % len(slices)])
+        found.append(told(bug.name, size, verdict))
+    return found
 
 
-def make_record(outcomes: Sequence[Caught]) -> dict[str, Any]:
+def outcome(found: Sequence[Caught]) -> dict[str, Any]:
+    """Sum campaigns of one error and size up.
+
+    Returns
+    -------
+    dict
+        ``campaigns``, ``caught`` (that failed), ``alarmed`` (in the first stage), the number of each ``status``, the
+        ``quantity`` and ``kind`` named most often, by campaigns that failed or else by those that alarmed, and the
+        ``reason`` of the first that was INCONCLUSIVE.
+    """
+    failed = [c for c in found if c.caught]
+    named = Counter((c.quantity, c.kind) for c in failed or found if c.quantity)
+    quantity, kind = max(named, key=lambda pair: (named[pair], pair)) if named else ("", "")
+    return {
+        "bug": found[0].bug,
+        "simulations": found[0].simulations,
+        "campaigns": len(found),
+        "caught": len(failed),
+        "alarmed": sum(bool(c.quantity) for c in found),
+        "status": dict(Counter(c.status for c in found)),
+        "quantity": quantity,
+        "kind": kind,
+        "reason": next((c.reason for c in found if c.reason), ""),
+    }
+
+
+class Fits:
+    """The fits of a group of errors, kept in a folder of their own.
+
+    Parameters
+    ----------
+    bugs
+        Errors that share their fits.
+    folder
+        In which the group's own is made; another one for another program or simulator.
+    """
+
+    def __init__(self, bugs: tuple[Bug, ...], folder: Path) -> None:
+        self.bugs = bugs
+        scenario = scenario_of(fit_of(bugs[0]), GENES)
+        backend = ControlBackend(fit_of(bugs[0])).prepare()
+        identity = identify(scenario, backend, simulations=MOST, seed=SEED, L=L) | {"bugs": [repr(b) for b in bugs]}
+        self.simulator = SharedSimulator(scenario, backend, SEED, L, bugs)
+        digest = digest_of(identity["scenario_digest"], identity["backend_digest"], identity["bugs"])
+        slug = re.sub(r"[^a-z0-9]+", "_", bugs[0].name.lower())
+        self.store = Store(folder / f"{slug}-{digest[:12]}", identity)
+        found = ((i, self.store.read(0, i)) for i in range(MOST))
+        self.rows = {i: row for i, row in found if row is not None}
+
+    def extend(self, fits: int, workers: int) -> None:
+        """Simulate and fit up to a number of studies."""
+        tasks = [(0, i) for i in range(fits) if i not in self.rows]
+        many = workers > 1 and len(tasks) > 1
+        for row in run_in_pool(self.simulator, tasks, workers) if many else run_here(self.simulator, tasks):
+            self.store.write(row)
+            self.rows[row["index"]] = row
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Sum up the campaigns of every error and size that there are fits for."""
+        found = []
+        for bug in self.bugs:
+            rows = {i: row_of(row, bug) for i, row in self.rows.items()}
+            found += [outcome(done) for size in SIZES if (done := campaigns(bug, rows, size))]
+        return found
+
+
+def make_record(outcomes: Sequence[dict[str, Any]], fits: int) -> dict[str, Any]:
     """Return the record of planted errors, as plain data."""
     scenario, backend = TwoGroupScenario(GENES), ControlBackend(NO_BUG).prepare()
-    identity = identify(scenario, backend, simulations=max(c.simulations for c in outcomes), seed=SEED, L=99)
-    return seal({**identity, "bugs_digest": _bugs_digest(), "outcomes": [asdict(c) for c in outcomes]})
+    identity = identify(scenario, backend, simulations=fits, seed=SEED, L=L)
+    return seal({**identity, "bugs_digest": _bugs_digest(), "outcomes": list(outcomes)})
 
 
 def stale(record: dict[str, Any]) -> list[str]:
@@ -66,33 +156,38 @@ def stale(record: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the record; returns 1 if the control without an error failed."""
+    """Make the record; returns 1 if a campaign without an error failed."""
     parser = argparse.ArgumentParser(prog="bayesexpr.calibration.planted", description="Plant errors and catch them.")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="sizes of campaigns, growing")
+    parser.add_argument("errors", nargs="*", help="errors to fit more studies under, by name; all unless named")
+    parser.add_argument("--fits", type=int, default=FITS, help=f"studies fitted under each error, at most {MOST:,}")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("evidence"), help="folder of the campaigns")
     parser.add_argument("--record", type=Path, default=RECORD)
     parser.add_argument("--all", action="store_true", help="also if the record is fresh")
     chosen = parser.parse_args(arguments)
+    unknown = set(chosen.errors) - {bug.name for bug in PLANTED}
+    if unknown:
+        parser.error(f"no error is called {min(unknown)!r}; they are: {', '.join(bug.name for bug in PLANTED)}")
     if not chosen.all and chosen.record.exists() and not stale(read_record(chosen.record)):
         print("planted errors: fresh", file=sys.stderr)
         return 0
-    outcomes = []
-    bugs = sorted((NO_BUG, *BUGS), key=lambda bug: bug.tier)
     chosen.record.parent.mkdir(parents=True, exist_ok=True)
-    for found in escalate(bugs, chosen.sizes, workers=chosen.workers, folder=chosen.work / "planted"):
-        print(found, file=sys.stderr)
-        outcomes.append(found)
-        write_atomically(chosen.record, json.dumps(make_record(outcomes), sort_keys=True, indent=1) + "\n")
-    return int(any(c.caught for c in outcomes if c.bug == NO_BUG.name))
+    kept = [Fits(bugs, chosen.work / "planted") for bugs in groups(PLANTED)]
+    asked = [each for each in kept if not chosen.errors or {bug.name for bug in each.bugs} & set(chosen.errors)]
+    target = min(chosen.fits, MOST)
+    for fits in [*range(ROUND, target, ROUND), target]:
+        for each in asked:
+            each.extend(fits, chosen.workers)
+            print(f"\r{fits} fits: {each.bugs[0].name:50}", end="", file=sys.stderr, flush=True)
+        outcomes = [o for each in kept for o in each.outcomes()]
+        least = min(len(each.rows) for each in kept)
+        write_atomically(chosen.record, json.dumps(make_record(outcomes, least), sort_keys=True, indent=1) + "\n")
+    print(file=sys.stderr)
+    return int(any(o["status"].get(FAIL) for o in outcomes if o["bug"] == NO_BUG.name))
 
 
 def _bugs_digest() -> str:
-    return digest_of([repr(bug) for bug in BUGS])
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower())
+    return digest_of([repr(bug) for bug in PLANTED], asdict(MORE))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from . import planted, published_checks
-from .controls import BUGS, NO_BUG
+from .controls import BLIND, BUGS, NO_BUG
 from .evidence import record_path
 from .published import DEFECTS, NONE
 from .record import FOLDER, read_record
 from .store import write_atomically
+from .verdict import INCONCLUSIVE, PASS
 
 README = Path(__file__).parent / "README.md"
 STUDIES = Path(__file__).parents[1] / "benchmarks" / "results" / "decisions.json"
@@ -60,19 +61,25 @@ def verdicts(folder: Path = FOLDER) -> str:
 
 
 def planted_errors(path: Path = planted.RECORD) -> str:
-    """Return a table of planted errors: what found each with real fits, and with how many simulations."""
+    """Return tables of planted errors: how often campaigns of each size catch each with real fits, and what they say.
+
+    One of the errors that campaigns must catch, by tier; one of those they do not see, and what does.
+    """
     outcomes = read_record(path)["outcomes"]
-    rows = []
+    sizes = sorted({o["simulations"] for o in outcomes})
+    shares = [f"caught with {size:,}" for size in sizes]
+    caught, blind = [], []
     for bug in sorted(BUGS, key=lambda b: b.tier):
-        tried = [o for o in outcomes if o["bug"] == bug.name]
-        caught = [o for o in tried if o["status"] == "FAIL"]
-        if caught:
-            last = caught[0]
-            rows.append((bug.name, f"{last['simulations']:,}", f"`{last['quantity']}`", last["kind"], str(bug.tier)))
-        elif tried:
-            rows.append((bug.name, f"not with {tried[-1]['simulations']:,}", "", "", str(bug.tier)))
-    table = markdown_table(("planted error", "caught with", "by", "named as", "tier"), rows)
-    return f"{_score(outcomes)}\n\n{table}"
+        found = [o for o in outcomes if o["bug"] == bug.name]
+        named = next((o for o in found if o["caught"]), None)
+        told = (f"`{named['quantity']}`", named["kind"]) if named else ("", "")
+        caught.append((bug.name, *_shares(found, sizes), *told, f"{bug.tier:,}"))
+    for bug in BLIND:
+        found = [o for o in outcomes if o["bug"] == bug.name]
+        blind.append((bug.name, *_shares(found, sizes), bug.instead))
+    seen = markdown_table(("planted error", *shares, "by", "named as", "tier"), caught)
+    unseen = markdown_table(("what campaigns do not see", *shares, "what does"), blind)
+    return f"{_score(outcomes)}\n\n{seen}\n\n{unseen}"
 
 
 def published_defects(path: Path = published_checks.RECORD) -> str:
@@ -87,7 +94,8 @@ def published_defects(path: Path = published_checks.RECORD) -> str:
         rows.append((name, *(_mark(found.get(check)) for check in checks)))
     table = markdown_table(("defect", *checks), rows)
     others = [f"{f['defect']}: {f['words']} ({f['check']})" for f in findings if f["check"] in ("SBC, 1", "compiler")]
-    seen = [f"{f['defect']}: `{f['words']}`" for f in findings if f["check"].startswith("SBC, 2") and f["caught"]]
+    sbc = [f for f in findings if f["check"].startswith("SBC, 2") and not f["words"].startswith(PASS)]
+    seen = [f"{f['defect']}: {f['words']} ({f['check']})" for f in sbc]
     told = "\n".join(f"- {line}" for line in (*others, *seen))
     return f"{table}\n\n{told}"
 
@@ -156,22 +164,39 @@ def main() -> int:
 
 
 def _score(outcomes: Sequence[dict[str, Any]]) -> str:
-    """Say how many errors were caught with how many simulations."""
-    told: list[str] = []
+    """Say how many errors campaigns of each size catch: the sum of their rates of detection."""
+    names, gross = {bug.name for bug in BUGS}, {bug.name for bug in BUGS if bug.tier == planted.SIZES[0]}
+    told = []
     for size in sorted({o["simulations"] for o in outcomes}):
-        tried = [o for o in outcomes if o["simulations"] == size and o["bug"] != NO_BUG.name]
-        caught = sum(o["status"] == "FAIL" for o in tried)
-        words = f"{caught} of {len(tried)} with {size:,} simulations"
-        told.append(words if not told else f"{words} of those that fewer had missed")
-    control = {o["simulations"]: o["status"] for o in outcomes if o["bug"] == NO_BUG.name}
-    without = ", ".join(f"{status} ({size:,})" for size, status in sorted(control.items()))
-    return f"Caught: {'; '.join(told)}. Without an error: {without}."
+        rates = {o["bug"]: o["caught"] / o["campaigns"] for o in outcomes if o["simulations"] == size}
+        tried = [rates[name] for name in sorted(names & set(rates))]
+        words = f"{sum(tried):.1f} of {len(tried)} with {size:,} simulations"
+        if size == planted.SIZES[0]:
+            words += f" (of the {len(gross)} gross ones {sum(rates[name] for name in gross):.1f})"
+        told.append(words)
+    control = [o for o in outcomes if o["bug"] == NO_BUG.name]
+    without = ", ".join(f"{o['caught']} of {o['campaigns']} ({o['simulations']:,})" for o in control)
+    return f"Caught, on average over campaigns with fresh seeds: {'; '.join(told)}. Without an error fail: {without}."
+
+
+def _shares(found: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[str]:
+    """Campaigns that caught an error, of those that were run, by size; and those that refused to judge."""
+    by_size = {o["simulations"]: o for o in found}
+    told = []
+    for size in sizes:
+        one = by_size.get(size)
+        if one is None:
+            told.append("")
+            continue
+        refused = one["status"].get(INCONCLUSIVE, 0)
+        told.append(f"{one['caught']} of {one['campaigns']}" + (f", {refused} refused" if refused else ""))
+    return told
 
 
 def _mark(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
-    if found["words"].startswith("INCONCLUSIVE"):
+    if found["words"].startswith(INCONCLUSIVE):
         return "?"
     return "**x**" if found["caught"] else "-"
 

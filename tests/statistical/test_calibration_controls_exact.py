@@ -5,22 +5,24 @@ from __future__ import annotations
 import pytest
 
 from bayesexpr.calibration.campaign import run_campaign
-from bayesexpr.calibration.controls import BUGS, NO_BUG, Bug, GridBackend, TwoGroupScenario
+from bayesexpr.calibration.controls import BLIND, BUGS, NO_BUG, STICKY, GridBackend, TwoGroupScenario, scenario_of
 from bayesexpr.calibration.mutation import mutation_score
-from bayesexpr.calibration.verdict import INCONCLUSIVE, PASS
+from bayesexpr.calibration.verdict import FAIL, INCONCLUSIVE, PASS
 
 SMOKE = [bug for bug in BUGS if bug.tier == 20]
 SUBTLE = {"correlations destroyed", "prior sd of beta doubled"}
 
 
 def test_every_row_of_the_table_is_there() -> None:
-    assert len(BUGS) == 22
-    assert len({bug.name for bug in BUGS}) == 22
-    assert len(SMOKE) == 8
+    """The rows of the design, one of which is two (draws too narrow, too wide), and the estimand at half its size."""
+    assert len(BUGS) == 23
+    assert len({bug.name for bug in (*BUGS, *BLIND)}) == 26
+    assert len(SMOKE) == 9
+    assert all(bug.instead for bug in BLIND)
 
 
 def test_smoke_tier_catches_gross_errors() -> None:
-    """20 simulations of 20 genes: all eight, each twice (replication), and nothing without an error."""
+    """20 simulations of 20 genes: all nine, each twice (replication), and nothing without an error."""
     found = mutation_score(20, bugs=SMOKE, seed=1)
     assert [row.bug for row in found.rows if not row.caught] == []
     assert found.control.status == PASS
@@ -40,11 +42,19 @@ def test_parameters_alone_are_blind_to_a_missing_likelihood() -> None:
 
 def test_an_autocorrelated_sampler_is_named_and_not_taken_for_a_model_error() -> None:
     """T10, for a sampler that keeps each draw for about ten."""
-    found = run_campaign(
-        TwoGroupScenario(1), GridBackend(Bug("sticky", draws="sticky")), simulations=40, seed=3, replicate=False
-    )
+    found = run_campaign(TwoGroupScenario(1), GridBackend(STICKY), simulations=40, seed=3, replicate=False)
     assert found.verdict.status == INCONCLUSIVE
     assert "autocorrelation, not a fault of the model" in found.verdict.reasons[0]
+
+
+@pytest.mark.parametrize("both_sides", [False, True])
+def test_a_wrong_log_lik_is_seen_unless_the_generator_shares_it(both_sides: bool) -> None:
+    """20 simulations of 20 genes with the stated log_lik by another design."""
+    bug = next(b for b in (*BUGS, *BLIND) if b.log_lik_x is not None and b.both_sides is both_sides)
+    found = run_campaign(scenario_of(bug), GridBackend(bug), simulations=20, seed=7)
+    assert found.verdict.status == (PASS if both_sides else FAIL)
+    if not both_sides:
+        assert {q.name for q in found.verdict.alarms} == {"stated_log_lik"}
 
 
 @pytest.mark.slow
