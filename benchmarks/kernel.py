@@ -48,10 +48,10 @@ def build(folder: Path, toolchain: Toolchain) -> None:
         program = render("negative_binomial_de", {**OPTIONS, "density": density})
         (folder / f"{density}.stan").write_text(program.code)
         run(str(toolchain.home / "bin" / "stanc"), "--allow-undefined", f"--o={density}_model.hpp", f"{density}.stan")
-        kernels.write_sources(program, folder)
+        kernels.write_sources(program.sources, folder)
         header, objects = [], []
         if program.kernel is not None:
-            kernels.compile_core(program, folder, "core.o", ("-c",), None)
+            kernels.compile_core(folder, f"{program.kernel}.cpp", "core.o", ("-c",), None)
             header = ["-include", "stan/model/model_header.hpp", "-include", f"{program.kernel}.hpp"]
             objects = ["core.o"]
             own = [str(HERE / "kernel_core.cpp"), "core.o", "-I", ".", *link, "-o", "core"]

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.laplace import Study
-from bayesexpr.empirical_bayes.proposal import Noise, Proposal, make_noise
+from bayesexpr.empirical_bayes.noise import stream_keys
+from bayesexpr.empirical_bayes.proposal import Proposal
 from bayesexpr.empirical_bayes.target import HyperDraws, Target
 from bayesexpr.posterior.diagnostics import convergence, rhat_limit
 
@@ -66,8 +67,8 @@ def sample_by_chains(
     """
     draws = start.shape[2]
     group = np.arange(draws) % GROUPS
-    noise = make_noise((seed, STREAM), genes, study.at.P, draws, proposal.nu)
-    psi = np.where(group % 2 == 0, start, proposal.draw(noise))
+    fresh, _ = proposal.sample(stream_keys((seed, STREAM), genes), draws, study.library)
+    psi = np.where(group % 2 == 0, start, fresh)
     streams = [np.random.default_rng([seed, STREAM + 1, int(g)]) for g in genes]
     moving = np.arange(len(genes))
     rhat, bulk, tail = (np.full(len(genes), np.nan) for _ in range(3))
@@ -142,17 +143,9 @@ class _Population:
 
     def _afresh(self, here: Float) -> tuple[Float, Float]:
         """Propose from the mixture; also the log ratio of its densities, here over there."""
-        one = np.zeros(1, dtype=np.int64)
-        P, count = here.shape[1:]
-        noise = [make_noise((int(s.integers(2**62)),), one, P, count, self.proposal.nu) for s in self.streams]
-        together = Noise(
-            normal=np.concatenate([n.normal for n in noise]),
-            uniform=np.concatenate([n.uniform for n in noise]),
-            heavy=np.concatenate([n.heavy for n in noise]),
-            light=np.concatenate([n.light for n in noise]),
-        )
-        trial = self.proposal.draw(together)
-        return trial, self.proposal.log_density(here) - self.proposal.log_density(trial)
+        keys = np.array([stream.integers(2**64, dtype=np.uint64) for stream in self.streams])
+        trial, there = self.proposal.sample(keys, here.shape[2], self.target.study.library)
+        return trial, self.proposal.log_density(here) - there
 
 
 def _table(rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:

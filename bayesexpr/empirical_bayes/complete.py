@@ -93,7 +93,7 @@ def complete_data(study: Study, psi: Float, found: Evaluation, weight: Float, hy
         bent(a1, spread, -2 * pull * share * free)
         bent(spread, spread, 2 * (e * free) ** 2 + (e * e - 1) * free * (1 - free))
 
-    changed = 1 - found.probability[:, :, 0] if at.C > 1 else one
+    changed = 1 - found.probability[:, 0] if at.C > 1 else one
     d = psi[:, at.d]
     r2 = np.einsum("gks,gks->gs", d, d)
     q, light = one, one  # light: nu / (nu + r2), one for a normal slab
@@ -114,7 +114,7 @@ def complete_data(study: Study, psi: Float, found: Evaluation, weight: Float, hy
     mixed = [row[place] for place in mixing]
     if mixing:
         w = h["weight"][:, 1:].T
-        omega = found.probability[:, :, 1:].swapaxes(1, 2)
+        omega = found.probability[:, 1:]
         s[:, mixed] = omega - w
         for a in range(len(mixing)):
             for b in range(a + 1):

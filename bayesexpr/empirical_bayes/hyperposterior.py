@@ -53,8 +53,9 @@ LONG = 3.0
 LARGEST = 1.0
 """Largest change of a hyperparameter in one step: all are logarithms or locations of order one."""
 
-FLATTEST = 0.2
-"""Least curvature in any direction, as a share of that by the scores' outer products."""
+FLATTEST, FLATTEST_AFAR = 0.2, 0.5
+"""Least curvature in any direction, as a share of that by the scores' outer products, near the mean and on the way: far
+from it the observed information says little of what lies between, and takes directions for flat that are not."""
 
 PRIOR_DRAWS = 16
 """Draws of the hyperparameters over which the prior's slope is averaged."""
@@ -156,7 +157,8 @@ def _step(
     # far from the mode it may not be positive definite: the scores' outer products always are
     value, vector = np.linalg.eigh(information)
     outer = scale * (slopes.score.T @ slopes.score) + np.diag(curvature)
-    least = FLATTEST * np.einsum("hk,hi,ik->k", vector, outer, vector, optimize=True)
+    floor = FLATTEST_AFAR if about is None else FLATTEST
+    least = floor * np.einsum("hk,hi,ik->k", vector, outer, vector, optimize=True)
     value = np.maximum(value, least)
     step = vector @ ((scale * slopes.score.sum(axis=0) + slope) @ vector / value)
     length = float(np.sqrt(np.sum((step @ vector) ** 2 * value) / step.size))
@@ -193,7 +195,7 @@ def _slopes(
             drawn = weigh(some, here, proposal.of(few), hyper, seed, known[here])
             psi = drawn.psi + drawn.proposal.moved(about)
             inner = complete_data(some, psi, drawn.found, drawn.weight, hyper)
-            outer, others = drawn.target.other_scores(drawn.found, drawn.weight, hyper)
+            outer, others = drawn.target.other_scores(psi, drawn.found, drawn.weight, hyper)
             rows = np.ix_(few, inner.places), np.ix_(few, outer)
             score[rows[0]], score[rows[1]] = inner.score, others
             information[np.ix_(inner.places, inner.places)] += inner.information

@@ -23,7 +23,8 @@ from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.blocks import gene_ranges
 from bayesexpr.empirical_bayes.chains import sample_by_chains
 from bayesexpr.empirical_bayes.laplace import Study
-from bayesexpr.empirical_bayes.proposal import Proposal, make_noise, propose
+from bayesexpr.empirical_bayes.noise import stream_keys
+from bayesexpr.empirical_bayes.proposal import Proposal, propose
 from bayesexpr.empirical_bayes.target import Evaluation, HyperDraws, Target
 from bayesexpr.posterior.de_draws import GeneBlock
 from bayesexpr.posterior.importance import reliable_k, smoothed_weights
@@ -110,11 +111,10 @@ def weigh(
         likelihood, to first order about the mode, keeps these from being counted twice.
     """
     target = Target(study)
-    noise = make_noise(seed, genes, study.at.P, len(hyper.theta), proposal.nu)
-    psi = proposal.draw(noise)
+    psi, log_proposal = proposal.sample(stream_keys(seed, genes), len(hyper.theta), study.library)
     found = target.evaluate(psi + proposal.moved(hyper.theta), hyper)
     seen = (score[:, None] @ (hyper.theta - proposal.theta).T)[:, 0]  # gene by gene: too small for BLAS's own threads
-    logs = found.log_density - proposal.log_density(psi) - seen
+    logs = found.log_density - log_proposal - seen
     weight, k = smoothed_weights(logs)
     return Weighted(target, proposal, psi, found, weight, k)
 
@@ -202,10 +202,7 @@ def _as_block(task: GeneTask, psi: Float, proposal: Proposal, hyper: HyperDraws)
     for few in gene_ranges(G):
         found = Target(task.study.subset(few)).evaluate(psi[few] + proposal.of(few).moved(task.theta), hyper)
         for name, array in out.items():
-            values = getattr(found, name)
-            array[0, :, few[0] : few[-1] + 1] = (
-                values.swapaxes(0, 1) if name == "probability" else np.moveaxis(values, -1, 0)
-            )
+            array[0, :, few[0] : few[-1] + 1] = np.moveaxis(getattr(found, name), -1, 0)
     first = int(task.genes[0])
     return GeneBlock(slice(first, first + G), **out)
 
@@ -213,7 +210,7 @@ def _as_block(task: GeneTask, psi: Float, proposal: Proposal, hyper: HyperDraws)
 def watched_quantities(study: Study, found: Evaluation) -> Float:
     """Quantities [gene, quantity, draw] that a gene is judged by: intercept, dispersion, and the effect comes last."""
     component = study.full["component"]
-    effect = np.einsum("gsc,ckl,gls->gks", found.probability, component, found.beta, optimize=True)
+    effect = np.einsum("gcs,ckl,gls->gks", found.probability, component, found.beta, optimize=True)
     own = [found.alpha, found.log_phi] if study.at.trend else [found.alpha]
     return np.concatenate([np.stack(own, axis=1), effect], axis=1)
 
@@ -261,6 +258,8 @@ def resample(
     below = np.ceil(until / until[:, -1:] * draws - start[:, None]).astype(np.int64)
     below[:, -1] = draws
     copies = np.diff(np.clip(below, 0, draws), axis=1, prepend=0)
-    chosen = np.repeat(order.ravel(), copies.ravel()).reshape(len(weight), draws)
-    by_place = chosen % draws * (size // draws + 1) + chosen // draws
-    return np.take_along_axis(chosen, np.argsort(by_place, axis=1, kind="stable"), axis=1)
+    number = np.empty_like(copies)
+    np.put_along_axis(number, order, copies, axis=1)
+    # proposals of one draw of the hyperparameters, which are `draws` apart, side by side
+    place = np.arange(size).reshape(-1, draws).T.ravel()
+    return np.repeat(np.tile(place, len(weight)), number[:, place].ravel()).reshape(len(weight), draws)

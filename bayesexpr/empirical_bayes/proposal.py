@@ -7,8 +7,9 @@ gets a share of the proposals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from bayesexpr.empirical_bayes.laplace import (
     integrate_dispersion,
     start,
 )
+from bayesexpr.empirical_bayes.noise import LIGHT, Noise, make_noise
+from bayesexpr.models.de_draws_core import draw_mixture
 
 NODES = 5
 """Points of the quadrature over a gene's dispersion, whose posterior is skewed: a proposal that is centred on the mode
@@ -30,9 +33,6 @@ instead of the mean has a tenth of the genes in its tail."""
 
 WIDER = 1.1
 """Standard deviations of the proposal in those of the approximation."""
-
-NU = 8.0
-"""Degrees of freedom of the proposal, but for the tested effect, which has those of its slab."""
 
 EVENLY = 0.1
 """What each mode's posterior probability is raised by before they become shares: a mode is tried where Laplace's
@@ -111,7 +111,7 @@ class Proposal:
     heavy
         [P] whether a coordinate belongs to the tested effect.
     nu
-        Degrees of freedom of the tested effect.
+        Degrees of freedom of the tested effect, those of its slab; an even number. The others have ``LIGHT``.
     """
 
     center: Float
@@ -121,7 +121,7 @@ class Proposal:
     follow: Float
     theta: Float
     heavy: NDArray[np.bool_]
-    nu: float
+    nu: int
 
     def of(self, genes: NDArray[np.int64]) -> Proposal:
         """Return the proposal of some genes."""
@@ -162,45 +162,38 @@ class Proposal:
             logs[m, genes] = (
                 size[:, None]
                 - (self.nu + wide) / 2 * np.log1p(z[:, self.heavy].sum(axis=1) / self.nu)
-                - (NU + narrow) / 2 * np.log1p(z[:, ~self.heavy].sum(axis=1) / NU)
+                - (LIGHT + narrow) / 2 * np.log1p(z[:, ~self.heavy].sum(axis=1) / LIGHT)
             )
         top = logs.max(axis=0)
         logs -= top
         np.exp(logs, out=logs)
-        return np.asarray(np.log(logs.sum(axis=0)) + top + _constant(self.nu, wide) + _constant(NU, narrow))
+        return np.asarray(np.log(logs.sum(axis=0)) + top + self._constant())
 
+    def sample(self, keys: NDArray[np.uint64], draws: int, library: Path | None) -> tuple[Float, Float]:
+        """Draw coordinates [gene, P, draw], and their log densities [gene, draw].
 
-@dataclass(frozen=True)
-class Noise:
-    """Random numbers of some genes, each gene's from its own stream.
+        Parameters
+        ----------
+        keys
+            [gene] starts of the genes' random numbers.
+        library
+            The compiled core; None to compute the same in NumPy.
+        """
+        if library is None:
+            psi = self.draw(make_noise(keys, len(self.heavy), draws, self.nu))
+            return psi, self.log_density(psi)
+        where = np.flatnonzero(self.heavy)
+        heavy = slice(int(where[0]), int(where[-1]) + 1)
+        parts = self.center, self.root, self.back, self.share
+        return draw_mixture(library, keys, draws, parts, heavy, (self.nu, LIGHT), self._constant())
 
-    Attributes
-    ----------
-    normal
-        [gene, P, draw].
-    uniform
-        [gene, draw], for the choice of a mode.
-    heavy, light
-        [gene, draw] factors that make normal deviates Student-t.
-    """
-
-    normal: Float
-    uniform: Float
-    heavy: Float
-    light: Float
-
-
-def make_noise(seed: Sequence[int], genes: NDArray[np.int64], coordinates: int, draws: int, nu: float) -> Noise:
-    """Draw the numbers of genes, given by their places in the study: the same in whatever company a gene comes."""
-    normal = np.empty((len(genes), coordinates, draws))
-    uniform, heavy, light = (np.empty((len(genes), draws)) for _ in range(3))
-    for k, gene in enumerate(genes):
-        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([*seed, int(gene)])))
-        rng.standard_normal(out=normal[k])
-        rng.random(out=uniform[k])
-        rng.standard_gamma(nu / 2, out=heavy[k])
-        rng.standard_gamma(NU / 2, out=light[k])
-    return Noise(normal, uniform, np.sqrt(nu / 2 / heavy), np.sqrt(NU / 2 / light))
+    def _constant(self) -> float:
+        """Logarithm of what the densities of all modes of all genes share."""
+        out = 0.0
+        for nu, dimension in ((self.nu, int(self.heavy.sum())), (LIGHT, int((~self.heavy).sum()))):
+            half = (nu + dimension) / 2
+            out += float(special.gammaln(half) - special.gammaln(nu / 2) - dimension / 2 * np.log(nu * np.pi))
+        return out
 
 
 def propose(study: Study, theta: Float) -> Proposal:
@@ -221,7 +214,7 @@ def propose(study: Study, theta: Float) -> Proposal:
         follow=follow,
         theta=theta,
         heavy=(np.arange(at.P) >= at.d.start) & (np.arange(at.P) < at.d.stop),
-        nu=NU if study.nu is None else study.nu,
+        nu=LIGHT if study.nu is None else int(study.nu),
     )
 
 
@@ -253,8 +246,3 @@ def _from_counts(study: Study, hyper: Mapping[str, Float], component: int) -> Fl
     tau = np.maximum(hyper["tau"][full["nuisance_term"]], 0.05)
     psi[:, at.u] = np.clip(coefficient[1 + at.K :].T / tau, -3.0, 3.0)
     return psi
-
-
-def _constant(nu: float, dimension: int) -> float:
-    half = (nu + dimension) / 2
-    return float(special.gammaln(half) - special.gammaln(nu / 2) - dimension / 2 * np.log(nu * np.pi))

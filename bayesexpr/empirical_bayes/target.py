@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from bayesexpr.distributions import Float, nb2_logpmf, spherical_student_t_logpdf, sum_to_zero_basis
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.models.de_core import GeneCore
+from bayesexpr.models.de_draws_core import evaluate_draws, mean_residuals
 
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -30,15 +32,31 @@ class HyperDraws:
         [draw, H].
     natural
         As :meth:`~bayesexpr.models.de_layout.Layout.hyper` returns them, draws first.
+    study
+        The study, or any part of it.
     """
 
     theta: Float
     natural: Mapping[str, Float]
+    study: Study
 
     @classmethod
     def of(cls, study: Study, theta: Float) -> HyperDraws:
         """Constrain `theta` [draw, H]."""
-        return cls(theta, study.at.hyper(theta, study.full["log_size_factor"]))
+        return cls(theta, study.at.hyper(theta, study.full["log_size_factor"]), study)
+
+    @cached_property
+    def rows(self) -> Float:
+        """[row, draw] as :func:`~bayesexpr.models.de_draws_core.evaluate_draws` takes them."""
+        h, at = self.natural, self.study.at
+        one = (len(self.theta), 1)
+        log_f = np.broadcast_to(h["log_f"], (len(self.theta), at.S))
+        columns = [h["mu_alpha"], 1 / h["sigma_alpha"], np.log(h["sigma_alpha"]), h["a0"], h["a1"], h["sigma_phi"]]
+        parts = [np.reshape(column, one) for column in (*columns, h["s"])]
+        parts.append(h["m"] if at.spike else np.zeros((len(self.theta), at.K)))
+        parts.append(np.log(h["weight"]) if at.C > 1 else np.zeros(one))
+        parts += [h["tau"][:, self.study.full["nuisance_term"]], log_f, np.exp(log_f)]
+        return np.ascontiguousarray(np.concatenate(parts, axis=1).T)
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class Evaluation:
     beta, gamma
         [gene, K, draw] and [gene, R, draw].
     probability
-        [gene, draw, C] conditional probability of every component.
+        [gene, C, draw] conditional probability of every component.
     log_density
         [gene, draw] log of prior times likelihood in the coordinates psi.
     """
@@ -85,6 +103,11 @@ class Target:
 
     def evaluate(self, psi: Float, hyper: HyperDraws) -> Evaluation:
         """Evaluate coordinates psi [gene, P, draw]."""
+        if self._core is not None:
+            density, log_phi, beta, gamma, probability = evaluate_draws(
+                self._core, self.study.nu or 0.0, hyper.rows, psi
+            )
+            return Evaluation(psi[:, 0], log_phi, beta, gamma, probability, density)
         at, h = self.study.at, hyper.natural
         alpha, d, u = psi[:, 0], psi[:, at.d], psi[:, at.u]
         beta = h["s"] * d
@@ -102,20 +125,24 @@ class Target:
         density += self._slab(d)
         joint = self._log_lik(alpha, log_phi, beta, gamma, h)
         if at.C > 1:
-            joint += np.log(h["weight"])
-        top = joint.max(axis=2)
-        joint -= top[:, :, None]
+            joint += np.log(h["weight"]).T
+        top = joint.max(axis=1)
+        joint -= top[:, None]
         np.exp(joint, out=joint)
-        total = joint.sum(axis=2)
+        total = joint.sum(axis=1)
         density += top + np.log(total)
-        joint /= total[:, :, None]
+        joint /= total[:, None]
         return Evaluation(alpha, log_phi, beta, gamma, joint, density)
 
-    def other_scores(self, found: Evaluation, weight: Float, hyper: HyperDraws) -> tuple[NDArray[np.int64], Float]:
+    def other_scores(
+        self, psi: Float, found: Evaluation, weight: Float, hyper: HyperDraws
+    ) -> tuple[NDArray[np.int64], Float]:
         """Score each gene in the hyperparameters that its likelihood depends on: size factors, a common dispersion.
 
         Parameters
         ----------
+        psi
+            [gene, P, draw], where `found` is their evaluation.
         weight
             [gene, draw], each gene's summing to one.
 
@@ -128,7 +155,7 @@ class Target:
         at = self.study.at
         places, parts = [np.arange(at.v.start, at.v.stop)], []
         if at.estimated:
-            parts.append(self._residuals(found, weight, hyper.natural) @ sum_to_zero_basis(at.S))
+            parts.append(self._residuals(psi, found, weight, hyper) @ sum_to_zero_basis(at.S))
         if not at.trend:
             places.append(np.arange(at.dispersion.start, at.dispersion.stop))
             parts.append(self._dispersion_score(found, weight, hyper)[:, None])
@@ -140,20 +167,17 @@ class Target:
         return spherical_student_t_logpdf(d.transpose(0, 2, 1), self.study.nu)
 
     def _log_lik(self, alpha: Float, log_phi: Float, beta: Float, gamma: Float, h: Mapping[str, Any]) -> Float:
-        """Log likelihood [gene, draw, C] of every component."""
+        """Log likelihood [gene, C, draw] of every component."""
         at, full = self.study.at, self.study.full
         log_f = np.broadcast_to(h["log_f"], (alpha.shape[1], at.S))
-        if self._core is not None:
-            by_draw = alpha.T, log_phi.T, beta.transpose(2, 0, 1), gamma.transpose(2, 0, 1)
-            return np.ascontiguousarray(self._core.component_log_lik(*by_draw, log_f).transpose(1, 0, 2))
-        out = np.zeros((*alpha.shape, at.C))
+        out = np.zeros((len(alpha), at.C, alpha.shape[1]))
         phi = np.exp(log_phi)
         for s in range(at.S):
             base = self._base(s, alpha, gamma, log_f)
             for c in range(at.C):
                 row = full["component_design"][c, s]
                 mu = np.exp(np.minimum(base + np.einsum("k,gks->gs", row, beta), 600.0))
-                out[:, :, c] += nb2_logpmf(full["count"][s][:, None], mu, phi)
+                out[:, c] += nb2_logpmf(full["count"][s][:, None], mu, phi)
         return out
 
     def _base(self, s: int, alpha: Float, gamma: Float, log_f: Float) -> Float:
@@ -162,18 +186,20 @@ class Target:
         base = alpha + log_f[:, s] + full["log_length"][s][:, None]
         return np.asarray(base + np.einsum("r,grs->gs", full["nuisance_design"][s], gamma))
 
-    def _residuals(self, found: Evaluation, weight: Float, h: Mapping[str, Any]) -> Float:
+    def _residuals(self, psi: Float, found: Evaluation, weight: Float, hyper: HyperDraws) -> Float:
         """Posterior mean [gene, S] of the derivative of the log likelihood in each log size factor."""
+        if self._core is not None:
+            return mean_residuals(self._core, hyper.rows, psi, found.log_phi, found.probability, weight)
         at, full = self.study.at, self.study.full
         out = np.zeros((len(weight), at.S))
         phi = np.exp(found.log_phi)
-        log_f = np.broadcast_to(h["log_f"], (weight.shape[1], at.S))
+        log_f = np.broadcast_to(hyper.natural["log_f"], (weight.shape[1], at.S))
         for s in range(at.S):
             base = self._base(s, found.alpha, found.gamma, log_f)
             rows, row_of = np.unique(full["component_design"][:, s], axis=0, return_inverse=True)
             for r, row in enumerate(rows):
                 mu = np.exp(np.minimum(base + np.einsum("k,gks->gs", row, found.beta) if row.any() else base, 600.0))
-                share = found.probability[:, :, np.ravel(row_of) == r].sum(axis=2)
+                share = found.probability[:, np.ravel(row_of) == r].sum(axis=1)
                 out[:, s] += np.einsum(
                     "gs,gs->g", weight, share * phi * (full["count"][s][:, None] - mu) / (mu + phi), optimize=True
                 )
@@ -186,5 +212,5 @@ class Target:
         for sign in (1, -1):
             log_phi = found.log_phi - sign * step
             lik = self._log_lik(found.alpha, log_phi, found.beta, found.gamma, hyper.natural)
-            sides.append(np.einsum("gsc,gsc->gs", found.probability, lik))
+            sides.append(np.einsum("gcs,gcs->gs", found.probability, lik))
         return np.asarray(np.einsum("gs,gs->g", weight, (sides[0] - sides[1]) / (2 * step)))

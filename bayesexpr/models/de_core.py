@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +75,7 @@ class GeneCore:
         nuisance_design: ArrayLike,
         log_length: ArrayLike | None = None,
     ) -> None:
-        self.library = _open(library)
+        self.library = open_library(library)
         y = np.ascontiguousarray(count, dtype=np.int32)
         designs = [np.asfortranarray(d, dtype=np.float64) for d in np.asarray(component_design, dtype=np.float64)]
         self.S, self.G = y.shape
@@ -186,7 +187,9 @@ def pointers(arrays: list[NDArray[Any]]) -> ctypes.Array[ctypes.c_void_p]:
     return (Pointer * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
-def _open(library: Path) -> ctypes.CDLL:
+@cache
+def open_library(library: Path) -> ctypes.CDLL:
+    """Load the compiled core, and say what its functions take."""
     opened = ctypes.CDLL(str(library))
     opened.bx_nbde_prepare.restype = Pointer
     opened.bx_nbde_prepare.argtypes = [Pointer, Pointer, Pointer, Int, Int, Pointer, Pointer]
@@ -200,4 +203,10 @@ def _open(library: Path) -> ctypes.CDLL:
     opened.bx_nbde_gene_moves.argtypes = [*[Pointer] * 3, Int, *[Pointer] * 3]
     opened.bx_nbde_component_log_lik.restype = None
     opened.bx_nbde_component_log_lik.argtypes = [Pointer, Int, *[Pointer] * 6]
+    opened.bx_nbde_draws.restype = None
+    opened.bx_nbde_draws.argtypes = [Pointer, Int, Double, *[Pointer] * 7]
+    opened.bx_nbde_residuals.restype = None
+    opened.bx_nbde_residuals.argtypes = [Pointer, Int, *[Pointer] * 6]
+    opened.bx_student_mixture.restype = None
+    opened.bx_student_mixture.argtypes = [*[Int] * 8, Double, *[Pointer] * 7]
     return opened

@@ -84,7 +84,7 @@ def _build(
     (folder / f"{program.name}.stan").write_text(program.code, encoding="utf-8")
     sources = folder / _KERNEL  # apart: make writes MODEL.hpp and MODEL.o, and a kernel may bear its model's name
     sources.mkdir()
-    kernels.write_sources(program, sources)
+    kernels.write_sources(program.sources, sources)
     label = f"compiling {program.name}"
     command = [make]
     if toolchain.kind == "embedded":
@@ -123,14 +123,15 @@ def _kernel_arguments(folder: Path, program: StanProgram, toolchain: Toolchain, 
     is then compiled with the flags of the model.
     """
     header = folder / f"{program.kernel}.hpp"
-    if kernels.core_of(program) is None:
+    core = kernels.core_of(program)
+    if core is None:
         return [f"USER_HEADER={header}"]
     if toolchain.kind != "embedded":
         both = folder / f"{program.kernel}_inline.hpp"
         both.write_text(f'#define BAYESEXPR_KERNEL_INLINE\n#include "{header.name}"\n')
         return [f"USER_HEADER={both}"]
     target = f"{program.kernel}.o"
-    kernels.compile_core(program, folder, target, ("-c",), progress)
+    kernels.compile_core(folder, core, target, ("-c",), progress)
     return [f"USER_HEADER={header}", f"EXTRA_OBJECTS={folder / target}"]
 
 

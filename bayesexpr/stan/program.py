@@ -178,6 +178,24 @@ def _kernel_sources(kernel: str) -> dict[str, str]:
     body = _read(f"kernels/{kernel}.cpp")
     if body is not None:
         sources[f"{kernel}.cpp"] = body
+    return _with_headers(sources)
+
+
+def library_sources(program: StanProgram) -> dict[str, str]:
+    """C++ files of the library that Python loads for a program with a kernel's core; the one to compile comes first.
+
+    That is ``NAME_library.cpp``, which includes the core and adds what the program itself has no use for; without it,
+    the core.
+    """
+    body = f"{program.kernel}.cpp"
+    name = f"{program.kernel}_library.cpp"
+    more = _read(f"kernels/{name}")
+    return _with_headers({body: program.sources[body]} if more is None else {name: more})
+
+
+def _with_headers(sources: dict[str, str]) -> dict[str, str]:
+    """Add the files of the folder of kernels that the given ones include."""
+    sources = dict(sources)
     waiting = list(sources.values())
     while waiting:
         for name in _LOCAL_HEADER.findall(waiting.pop()):

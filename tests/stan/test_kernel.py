@@ -215,7 +215,7 @@ def test_new_data_in_the_memory_of_the_old_are_noticed(toolchain: Toolchain, tmp
     """Plain doubles, the core compiled into the program; each change is of one number, in place."""
     options = {"density": "kernel", "effects": "spike_slab", "dispersion": "trend", "size_factors": "estimated"}
     program = render("negative_binomial_de", options)
-    kernels.write_sources(program, tmp_path)
+    kernels.write_sources(program.sources, tmp_path)
     (tmp_path / "main.cpp").write_text(f'#include "{program.kernel}.hpp"\n{SAME_ADDRESSES}')
     include, library = toolchain.home / "include", toolchain.home / "lib"
     command = [*build_tools.require_compiler().command, "-std=c++17", "-DBAYESEXPR_KERNEL_INLINE", "-D_REENTRANT", "-w"]

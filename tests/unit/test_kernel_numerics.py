@@ -14,8 +14,8 @@ from bayesexpr.errors import ToolchainError
 from bayesexpr.models.de_core import GeneCore
 from bayesexpr.models.de_whitened_core import WhitenedCore
 from bayesexpr.stan import build_tools
-from bayesexpr.stan.kernels import shared_library
-from bayesexpr.stan.program import render
+from bayesexpr.stan.kernels import shared_library, write_sources
+from bayesexpr.stan.program import library_sources, render
 
 Float = NDArray[np.float64]
 OPTIONS = {"density": "kernel", "effects": "spike_slab", "dispersion": "trend", "size_factors": "estimated"}
@@ -41,8 +41,8 @@ def library(request: pytest.FixtureRequest, native: Path, tmp_path_factory: pyte
     flags = {"plain": ["-O2"], "fast-math": ["-O3", "-ffast-math"]}[request.param]
     folder = tmp_path_factory.mktemp("core")
     program = render("negative_binomial_de", OPTIONS)
-    for name, text in program.sources.items():
-        (folder / name).write_text(text)
+    sources = library_sources(program)
+    write_sources(sources, folder)
     command = [
         *build_tools.require_compiler().command,
         "-std=c++17",
@@ -53,7 +53,7 @@ def library(request: pytest.FixtureRequest, native: Path, tmp_path_factory: pyte
         "-fPIC",
         "-c",
     ]
-    code, log = build_tools.run([*command, f"{program.kernel}.cpp", "-o", "core.o"], folder=folder, label="core")
+    code, log = build_tools.run([*command, next(iter(sources)), "-o", "core.o"], folder=folder, label="core")
     assert code == 0, log
     # linked without -ffast-math, which would switch denormal numbers off in the whole process
     link = [*build_tools.require_compiler().command, "-shared", "core.o", "-o", "core.so"]
