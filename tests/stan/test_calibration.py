@@ -98,6 +98,24 @@ def test_an_approximation_is_calibrated_where_it_is_exact(toolchain: Toolchain, 
     assert found.table.divergent is None
 
 
+def away_from_zero(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A design by which intercept and slope are known together, and hardly apart."""
+    p, data = draw(rng)
+    x = data["x"] + 4.0
+    return p, {"x": x, "y": rng.normal(p["intercept"] + p["slope"] * x)}
+
+
+def test_a_mean_field_approximation_is_caught_where_parameters_are_correlated(toolchain: Toolchain) -> None:
+    """ADVI states both margins too narrow, where it converges; Laplace's approximation, exact here, passes; 40 fits."""
+    scenario = FunctionScenario("normal-slope-away", away_from_zero, {"log_lik": log_lik})
+    settings = SamplerSettings(chains=1, draws=400)
+    by_advi = run_campaign(scenario, replace(BACKEND, method="advi", settings=settings), simulations=40)
+    assert by_advi.verdict.status != PASS
+    assert {q.name for q in by_advi.verdict.alarms if q.kind == "too narrow"} == {"intercept", "slope"}
+    by_laplace = run_campaign(scenario, replace(BACKEND, method="laplace", settings=settings), simulations=40)
+    assert by_laplace.verdict.status == PASS
+
+
 def test_draws_too_few_for_l_are_named_autocorrelation(toolchain: Toolchain) -> None:
     """A tiny fixed step makes neighbouring draws alike."""
     slow = SamplerSettings(chains=1, warmup=0, draws=120, step_size=0.02, max_treedepth=3, init_radius=0.1)
