@@ -125,7 +125,7 @@ def run_campaign(
     rows = stage(0)
     table = assemble(rows, simulations, L)
     verdict = judge(table)
-    again = assemble(stage(1), simulations, L) if verdict.alarms and replicate else None
+    again = assemble(stage(1), simulations, L) if verdict.awaits_replication and replicate else None
     if again is not None:
         verdict = judge(table, again)
     campaign = Campaign(

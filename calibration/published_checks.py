@@ -160,8 +160,7 @@ def calibration(backend: PublishedBackend, sizes: Sequence[int], workers: int, f
             workers=workers,
             folder=place,
         )
-        words = f"{outcome.status} {outcome.quantity} {outcome.kind}".rstrip()
-        found.append(Finding(backend.defect.name, f"SBC, {size}", outcome.caught, words))
+        found.append(Finding(backend.defect.name, f"SBC, {size}", outcome.caught, outcome.words))
         if outcome.caught:
             break
     return found

@@ -94,6 +94,8 @@ class Verdict:
         Numbers of simulations.
     replication
         Verdict of the second stage, where there was one.
+    awaits_replication
+        Whether an alarm must be repeated before there is a verdict; not so where there can be none for other reasons.
     """
 
     status: str
@@ -104,6 +106,7 @@ class Verdict:
     finished: int
     failed: int
     replication: Verdict | None = None
+    awaits_replication: bool = False
 
     @property
     def alarms(self) -> tuple[QuantityVerdict, ...]:
@@ -165,7 +168,7 @@ def judge(table: RankTable, replication: RankTable | None = None) -> Verdict:
         return replace(verdict, reasons=(reason,))
     if replication is None:
         reasons = tuple(f"alarm in {_words(q)}, not repeated yet" for q in alarms)
-        return replace(verdict, status=INCONCLUSIVE, reasons=reasons)
+        return replace(verdict, status=INCONCLUSIVE, reasons=reasons, awaits_replication=True)
     second = judge(replication.select([q.name for q in alarms]))
     # The kind is told from all quantities: whether data was ignored shows in those that did not alarm.
     again = {q.name for q in second.alarms}

@@ -54,6 +54,17 @@ def test_an_alarm_that_comes_twice_fails_and_names_quantity_and_kind(error: dict
     assert f"alarm, twice, in q0: likely {kind}" in verdict.reasons[0]
 
 
+def test_an_alarm_is_repeated_only_where_that_leads_to_a_verdict() -> None:
+    """Not where too many simulations failed: the campaign is inconclusive whatever fresh ones say."""
+    assert judge(table(2, bias=0.8)).awaits_replication
+    assert not judge(table(1)).awaits_replication
+    assert not judge(table(2, bias=0.8), table(3, bias=0.8)).awaits_replication
+    doubtful = judge(table(2, failures=5, bias=0.8))
+    assert doubtful.alarms
+    assert not doubtful.awaits_replication
+    assert judge(table(2, failures=5, bias=0.8), table(3, bias=0.8)).status == doubtful.status == INCONCLUSIVE
+
+
 def chosen(N: int, seed: int, keep: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> RankTable:
     """Ranks of a mean, prior N(0, 1), five observations of sd 1, exact draws, of the N first fits that are kept."""
     rng = np.random.default_rng(seed)
