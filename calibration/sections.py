@@ -70,7 +70,7 @@ def _images(campaign: Campaign) -> list[Image]:
         ),
         image(
             campaign.plot_ranks(weakest).figure,
-            f"Histogram of the ranks of {weakest}.",
+            f"Histogram of the ranks of {weakest} among its draws, one rank for each simulation.",
             f"Rank histogram of {weakest}, the quantity nearest to an alarm, with the range of each bin (99 %).",
         ),
         image(
@@ -83,7 +83,7 @@ def _images(campaign: Campaign) -> list[Image]:
         images.append(
             image(
                 campaign.plot_estimates(weakest).figure,
-                f"Posterior means of {weakest} against the truth.",
+                f"Scatter plot of posterior means of {weakest} against the truth of each simulation.",
                 f"Posterior mean of {weakest} with two sds against the truth, one point for each simulation.",
             )
         )

@@ -54,12 +54,14 @@ def check_topics(certificate: Certificate) -> list[CheckTopic]:
     """Sort what the certificate has into topics, in the order of a reader's questions; diagnostics are left out."""
     topics = []
     for topic, heading in TOPICS.items():
-        found = [finding for finding in certificate.findings if finding.topic == topic]
-        if topic == "diagnostics" or not found:
+        if topic == "diagnostics":
             continue
+        found = [finding for finding in certificate.findings if finding.topic == topic]
         images = {"prediction": _prediction, "priors": _priors}.get(topic, lambda _: [])(certificate)
+        tables = _tables(certificate, topic)
         facts = _record(certificate) if topic == "calibration" else []
-        topics.append(CheckTopic(heading, _INTRODUCTIONS[topic], found, images, _tables(certificate, topic), facts))
+        if found or images or tables or facts:
+            topics.append(CheckTopic(heading, _INTRODUCTIONS[topic], found, images, tables, facts))
     return topics
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import fake_calibration as fake
 import pytest
 from fake_analysis import HOSTILE, content
 
+import bayesexpr as bx
 from bayesexpr.calibration.backend import FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.report import posterior_report
@@ -45,7 +47,10 @@ class Opened:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     failed = run_campaign(fake.SCENARIO, FunctionBackend(fake.narrow), simulations=40, seed=1, replicate=False)
+    data = {"count": [500, 20], "total": [20_000_000, 1_000_000]}
+    program = bx.fit("beta_binomial", data, method="exact", draws=200, seed=1)
     return {
+        "program": program.report(folder / "program.html"),
         "posterior": posterior_report(content(300, hostile=True)).write(folder / "posterior.html"),
         "calibration": failed.report(folder / "calibration.html"),
     }
@@ -138,6 +143,46 @@ def test_no_name_runs_and_the_page_fits_its_window(posterior: Opened) -> None:
     broken = page.evaluate("[...document.images].filter((i) => !i.complete || !i.naturalWidth).length")
     assert broken == 0
     posterior.check_quiet()
+
+
+STRUCTURE = """() => ({
+  headings: [...document.querySelectorAll('h1,h2,h3,h4')].map((h) => Number(h.tagName[1])),
+  mute: [...document.images].filter((i) => i.alt.length < 30).length,
+  captionless: [...document.querySelectorAll('table')].filter((t) => !t.caption?.textContent.trim()).length,
+  headless: [...document.querySelectorAll('table')].filter((t) => !t.querySelector('th')).length,
+  unlabelled: [...document.querySelectorAll('input')].filter((i) => !i.labels.length).length,
+  small: [...document.querySelectorAll('button')].filter((b) => b.offsetParent && !b.textContent.trim()).length,
+  broken: [...document.images].filter((i) => !i.complete || !i.naturalWidth).length,
+  wide: document.documentElement.scrollWidth > window.innerWidth,
+})"""
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("kind", ["posterior", "calibration", "program"])
+def test_every_page_has_headings_captions_and_words_for_its_figures(
+    browser: Any, pages: dict[str, Path], kind: str, viewport: dict[str, int]
+) -> None:
+    opened = open_page(browser, pages[kind], viewport)
+    found = opened.page.evaluate(STRUCTURE)
+    levels = found.pop("headings")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert not any(found.values()), found
+    opened.check_quiet()
+    opened.page.context.close()
+
+
+def test_a_page_without_words_would_be_seen(browser: Any, tmp_path: Path) -> None:
+    """Negative control."""
+    (tmp_path / "bare.html").write_text(
+        "<h1>x</h1><h3>y</h3><img src='data:,'><table><tr><td>1</td></tr></table><input>"
+    )
+    opened = open_page(browser, tmp_path / "bare.html", PHONE)
+    found = opened.page.evaluate(STRUCTURE)
+    assert found["headings"] == [1, 3]
+    assert [found[key] for key in ("mute", "captionless", "headless", "unlabelled", "broken")] == [1] * 5
+    opened.page.context.close()
 
 
 def test_a_script_that_got_into_the_page_would_be_refused(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:

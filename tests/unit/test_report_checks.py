@@ -22,7 +22,7 @@ from bayesexpr.posterior.parameter_verdict import judge_exact
 from bayesexpr.posterior.verdict import TOPICS, Finding, Verdict
 from bayesexpr.program_fit import Fit, labelled
 from bayesexpr.report import posterior_report
-from bayesexpr.report.checks import check_figures, check_tables
+from bayesexpr.report.checks import check_figures, check_tables, check_topics
 from bayesexpr.report.notebook import notebook_report
 
 SAMPLES = pd.DataFrame(
@@ -119,6 +119,23 @@ def test_a_certificate_keeps_its_topics(tmp_path: Path) -> None:
     assert kept is not None
     assert [f.topic for f in kept.findings] == [f.topic for f in CERTIFICATE.findings]
     assert {f.topic for f in kept.findings} < set(TOPICS)
+
+
+def test_a_certificate_that_names_no_topics_is_shown_whole(tmp_path: Path) -> None:
+    CERTIFICATE.write(tmp_path)
+    path = tmp_path / "check.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"topic"', '"other"'), encoding="utf-8")
+    kept = read_certificate(tmp_path)
+    assert kept is not None
+    assert {f.topic for f in kept.findings} == {"diagnostics"}
+    headings = [topic.heading for topic in check_topics(kept)]
+    assert headings == [
+        "Predictive checks",
+        "Calibration of the program",
+        "Sensitivity to the priors",
+        "Outlying counts",
+    ]
+    assert sum(len(topic.images) for topic in check_topics(kept)) == len(check_figures(CERTIFICATE))
 
 
 def test_without_a_certificate_the_way_to_one_is_named() -> None:
