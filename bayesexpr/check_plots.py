@@ -91,7 +91,7 @@ def plot_pit(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         color=SKY,
         alpha=0.6,
         linewidth=0,
-        label=f"{_BAND:.0%} of right models",
+        label=f"{100 * _BAND:g} % of right models",
     )
     ax.bar(low, share / expected, width=expected, align="edge", color=BLUE, alpha=0.7, edgecolor="white")
     ax.axhline(1.0, color=INK, linewidth=0.8)
@@ -113,7 +113,7 @@ def plot_dispersion_check(table: pd.DataFrame, *, ax: Axes | None = None) -> Axe
     ax = ax or new_axes(4.6, 3.4)
     x = table["mean_count"].to_numpy(float)
     ax.fill_between(
-        x, table["lower"], table["upper"], color=SKY, alpha=0.6, linewidth=0, label=f"{_BAND:.0%} of replicates"
+        x, table["lower"], table["upper"], color=SKY, alpha=0.6, linewidth=0, label=f"{100 * _BAND:g} % of replicates"
     )
     ax.plot(x, table["median"], color=BLUE, linewidth=1.2, label="replicates")
     ax.plot(x, table["observed"], "o", color=VERMILLION, markersize=5, label="observed")

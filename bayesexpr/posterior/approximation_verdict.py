@@ -146,7 +146,9 @@ def _weights(k: NDArray[np.float64], moved: NDArray[np.bool_], limit: float) -> 
     usable = k[~moved]
     text = f"The importance weights of {usable.size} genes are used (k-hat up to {limit:.2f} can be"
     text += f"; the largest is {usable.max():.2f})" if usable.size else ")"
-    text += f"; {int(moved.sum())} genes with unusable ones were sampled by Markov chains." if moved.any() else "."
+    number = int(moved.sum())
+    sampled = "1 gene with unusable ones was" if number == 1 else f"{number} genes with unusable ones were"
+    text += f"; {sampled} sampled by Markov chains." if number else "."
     return Finding(0, text)
 
 
@@ -160,5 +162,5 @@ def _genes(status: NDArray[np.str_], limits: Limits) -> Finding:
     text += f" ({', '.join(parts)})." if parts else "."
     outlying = int(np.count_nonzero(status == "outlier"))
     if outlying:
-        text += f" {outlying} have a count far outside what the model predicts."
+        text += f" {outlying} {'has' if outlying == 1 else 'have'} a count far outside what the model predicts."
     return Finding(2 if share > limits.failed_worst else int(share > limits.failed_care), text)
