@@ -3,12 +3,13 @@
 ``python -m bayesexpr.calibration.planted`` fits `FITS` simulated studies under every error of
 :data:`.controls.BUGS`, under those that campaigns are blind to, and under none. The fits are cut into slices of N: each
 is judged as a campaign of N, and where it alarms, the alarm is repeated on the next slice (after the last, the first),
-as the rules of the verdict ask. So 400 fits hold twenty campaigns of 20 and two of 200, 2,000 hold a hundred, ten, and
-two of 1,000. Every campaign has seeds of its own, and its replication is independent of it; the share of campaigns that
-fail is a rate of detection (without an error: of false alarm). What is shared makes each cell no less honest, but cells
-not independent of each other: a replication is another campaign's first stage, campaigns of different sizes are made of
-the same fits, and errors that are wrong only in the draws, or in what is stated of them, share the fits of the program
-without an error. Errors that are named are fitted more often, up to `MOST` times: ``NAME --all --fits 2000``.
+as the rules of the verdict ask. So 400 fits hold twenty campaigns of 20 (as many as are judged of a size) and two of
+200; 2,000 hold ten of 200, and two of 1,000. Every campaign has seeds of its own, and its replication is independent of
+it; the share of campaigns that fail is a rate of detection (without an error: of false alarm). What is shared makes
+each cell no less honest, but cells not independent of each other: a replication is another campaign's first stage,
+campaigns of different sizes are made of the same fits, and errors that are wrong only in the draws, or in what is
+stated of them, share the fits of the program without an error. Errors that are named are fitted more often, up to
+`MOST` times: ``NAME --all --fits 2000``.
 
 The fits are kept, whole or not at all, and the record is written whenever all errors have more of them: it stops at
 any moment, says what was measured until then, and goes on where it was.
@@ -41,7 +42,8 @@ from .verdict import FAIL, judge
 SIZES = (20, 200, 1000)
 FITS = 400
 MOST = 2000
-ROUND = 200
+ROUND = 400
+CAMPAIGNS = 20
 GENES = 20
 SEED = 4
 L = 99
@@ -51,7 +53,7 @@ Rows = Mapping[int, dict[str, Any]]
 
 
 def campaigns(bug: Bug, rows: Rows, size: int) -> list[Caught]:
-    """Judge every slice of `size` fits; an alarm is repeated on the next slice, of the last one on the first.
+    """Judge slices of `size` fits, at most `CAMPAIGNS`; alarms are repeated on the next one, of the last on the first.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def campaigns(bug: Bug, rows: Rows, size: int) -> list[Caught]:
     starts = range(0, there - size + 1, size)
     slices = [assemble({i: rows[i] for i in range(at, at + size)}, size, L) for at in starts]
     found = []
-    for number, judged in enumerate(slices if len(slices) > 1 else []):
+    for number, judged in enumerate(slices[:CAMPAIGNS] if len(slices) > 1 else []):
         verdict = judge(judged)
         if verdict.alarms:
             verdict = judge(judged, slices[(number + 1) % len(slices)])
