@@ -59,7 +59,10 @@ class FittedStudy:
     def of(cls, fit: DEFit) -> FittedStudy:
         """Put a fit's model and data together again."""
         record, tree = fit.record, fit.posterior
-        priors = {name: parse_prior(text) for name, text in record["priors"].items()}
+        # a record has six digits of every number: a default is taken whole, or no calibration record would be of it
+        usual = NegativeBinomialDE()
+        given = {name: text for name, text in record["priors"].items() if text != str(usual.prior(name))}
+        priors = {name: parse_prior(text) for name, text in given.items()}
         model = NegativeBinomialDE(options=record["options"], priors=priors)
         data = fit.data.subset_genes(fit.data.expressed)
         plan = fit.design

@@ -18,10 +18,12 @@ from bayesexpr.calibration.fitted_study import FittedStudy
 from bayesexpr.calibration.measured import Measured
 from bayesexpr.calibration.outlying_cells import mark_outliers
 from bayesexpr.calibration.prior_sensitivity import CONFLICT, finding, of_study, prior_sensitivity
+from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.cli import main
 from bayesexpr.de_fit import DEFit
 from bayesexpr.errors import InputError
-from bayesexpr.models.priors import Normal
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
+from bayesexpr.models.priors import LogNormal, Normal
 from bayesexpr.posterior.verdict import Finding, Verdict
 
 
@@ -180,6 +182,17 @@ def test_decisions_need_intervals_of_ninety_per_cent_and_a_truth_of_every_gene(
     # negative control: the truth with its sign turned
     turned = study_report(effect, truth.assign(true_log2fc=-truth["true_log2fc"]))
     assert sum(row.wrong for row in turned.svalue) > sum(row.wrong for row in study_report(effect, truth).svalue)
+
+
+def test_a_fit_with_the_usual_priors_has_the_record_of_them(sound: tuple[DEFit, pd.DataFrame]) -> None:
+    """Though its run writes their numbers with six digits; by another method it is found by its scenario alone."""
+    usual = NegativeBinomialDE()
+    model = FittedStudy.of(sound[0]).model
+    assert all(model.prior(name) == usual.prior(name) for name in usual.PRIORS)
+    assert plan(model)[0].digest() == plan(usual)[0].digest()
+    priors = {**sound[0].record["priors"], "s": "log_normal(-1, 0.4)"}
+    other = dataclasses.replace(sound[0], record={**sound[0].record, "priors": priors})
+    assert FittedStudy.of(other).model.prior("s") == LogNormal(-1.0, 0.4)
 
 
 def test_words_and_order() -> None:
