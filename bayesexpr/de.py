@@ -41,6 +41,7 @@ from bayesexpr.empirical_bayes.whitening import warm_start
 from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Prior
+from bayesexpr.names import STARTS
 from bayesexpr.posterior.verdict import Verdict
 from bayesexpr.progress import Progress, Silent
 
@@ -106,7 +107,8 @@ def fit_de(
         Stan cannot be built here, or a chain failed.
     """
     settings = settings or DESettings()
-    settings = replace(settings, **{k: v for k, v in {"seed": seed, "cores": cores}.items() if v is not None})
+    settings = settings if seed is None else replace(settings, seed=seed)
+    settings = settings if cores is None else replace(settings, cores=cores)
     news = progress or Silent()
     model = NegativeBinomialDE(options=options or {}, priors=prior or {})
     plan = build_design(design, data.sample_table, tested)
@@ -127,6 +129,8 @@ def fit_de(
     news.say(f"method {chosen.name}: {chosen.reason}")
     if scheduler is not None and chosen.name != "eb":
         raise OptionError(f"a scheduler serves method eb only; the method here is {chosen.name}, {chosen.reason}.")
+    if settings.starts != STARTS[0] and chosen.name == "eb":
+        raise OptionError(f"chains start somewhere, and method eb has none; the method here is eb, {chosen.reason}.")
     built = build(model, chosen.name, news)
     clock["compiled"] = time.monotonic()
     home = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="bayesexpr-"))

@@ -121,7 +121,11 @@ def digest(
         "divergences": count_divergences(divergences),
         "ebfmi": energies,
         "saturated": saturated,
+        "iterations": int(columns["n_steps"].size * sampler.thin),
+        # NUTS writes what it keeps, and nothing of the iterations in between
+        "iterations_watched": int(columns["n_steps"].size * (sampler.thin if energies is None else 1)),
         "leapfrogs_per_draw": float(columns["n_steps"].mean()),
+        "mean_tree_depth": float(columns["tree_depth"].mean()),
         "step_size": columns["step_size"][:, -1],
         "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
         "max_rhat": extreme(np.max, found["rhat"]),

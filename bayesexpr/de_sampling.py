@@ -13,7 +13,7 @@ import numpy as np
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
 from bayesexpr.errors import OptionError, ToolchainError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
-from bayesexpr.names import METHODS
+from bayesexpr.names import METHODS, STARTS
 from bayesexpr.progress import Progress
 from bayesexpr.stan.output import ChainDraws, read_chains
 from bayesexpr.stan.program import StanProgram
@@ -34,6 +34,10 @@ MANY_GENES = 10_000
 """Above it NUTS makes two iterations for each draw kept. What all genes share (the slab's mean and scale, the weights)
 waits for the doubtful genes to change their minds, so that an iteration is worth 6 to 10 % of an independent draw; and
 the posterior of tens of thousands of genes is large enough on disk already."""
+
+OVERDISPERSION = 3.0
+"""Standard deviations of overdispersed starts in those of the approximation: chains that begin so far apart and end
+alike have forgotten where they began."""
 
 BLOCKED_ITERATIONS = 4
 """Iterations of the blocked sampler for each draw kept: one costs a tenth of NUTS's at 2,000 genes, less above."""
@@ -63,6 +67,9 @@ class DESettings:
         Of everything random in the fit.
     cores
         Processes at once; all of the machine's by default.
+    starts
+        Where chains start: at draws from the ``approximation`` of the posterior, or ``overdispersed``, at draws from a
+        distribution with three times its standard deviations; those need a longer warm-up.
     """
 
     chains: int = 4
@@ -71,9 +78,13 @@ class DESettings:
     thin: int | None = None
     seed: int = 1
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    starts: str = STARTS[0]
 
     def __post_init__(self) -> None:
-        SamplerSettings(**{**asdict(self), "thin": self.thin_for("nuts", 1)})  # checks them before anything is compiled
+        if self.starts not in STARTS:
+            raise OptionError(f"starts is one of {', '.join(STARTS)}; it is {self.starts!r}.")
+        given = {name: value for name, value in asdict(self).items() if name != "starts"}
+        SamplerSettings(**{**given, "thin": self.thin_for("nuts", 1)})  # checks them before anything is compiled
 
     def thin_for(self, method: str, genes: int) -> int:
         """Return the iterations for each draw kept, for a fit of so many genes."""
@@ -228,7 +239,7 @@ def sample_nuts(
         model.stan_data(inputs, whitening=warm.whitening),
         sampler,
         output_dir=scratch,
-        inits=starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2])),
+        inits=_starts(warm, settings),
         binary=built.binary,
         progress=news.sampling,
     )
@@ -265,4 +276,14 @@ def sample_blocked(
         cores=settings.cores,
         metric="unit_e",
     )
-    return sample(model, model.complete(inputs), warm, built.library, sampler, scratch, news.sampling), sampler
+    chains = sample(
+        model, model.complete(inputs), warm, built.library, sampler, scratch, news.sampling, _starts(warm, settings)
+    )
+    return chains, sampler
+
+
+def _starts(warm: WarmStart, settings: DESettings) -> list[dict[str, Any]]:
+    """Whitened coordinates for each chain to start at."""
+    drawn = starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2]))
+    far = OVERDISPERSION if settings.starts == "overdispersed" else 1.0
+    return [{name: far * values for name, values in start.items()} for start in drawn]

@@ -20,6 +20,9 @@ TRANSCRIPT = "transcript"
 CLASS = "compatibility_class"
 COUNTS = "counts"
 
+STARTS = ("approximation", "overdispersed")
+"""Where the chains of a differential-expression fit start."""
+
 METHODS = ("auto", "nuts", "blocked", "eb")
 """Ways to fit a differential-expression study, as the command line names them."""
 

@@ -34,6 +34,7 @@ def sample(
     settings: SamplerSettings,
     scratch: Path,
     progress: Callable[[int, int, int, bool], None] | None = None,
+    starts: list[dict[str, Float]] | None = None,
 ) -> tuple[ChainDraws, ...]:
     """Run all chains.
 
@@ -50,19 +51,21 @@ def sample(
         Where draws are kept while they are made, as memory maps.
     progress
         Called with chain (from 1), iteration, iterations and whether the chain warms up.
+    starts
+        Whitened coordinates ``zeta`` and ``z`` for each chain to start at; drawn from the approximation unless given.
 
     Returns
     -------
     tuple of ChainDraws
         As the Stan program's output: whitened coordinates ``zeta.h`` and ``z.g.p``, genes fastest.
     """
-    starts = starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2]))
+    begin = starts or starting_points(warm, settings.chains, np.random.default_rng([settings.seed, 2]))
     seeds = np.random.SeedSequence([settings.seed, 3]).spawn(settings.chains)
     done, stop = [0] * settings.chains, threading.Event()
 
     def run(number: int) -> ChainDraws:
         target = Target(model, data, warm.whitening, library)
-        chain = Chain(target, starts[number]["zeta"], starts[number]["z"], np.random.default_rng(seeds[number]))
+        chain = Chain(target, begin[number]["zeta"], begin[number]["z"], np.random.default_rng(seeds[number]))
 
         def tick() -> None:
             done[number] += 1

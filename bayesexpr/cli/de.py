@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import click
 
 from bayesexpr.cli.options import model_options, read_priors, read_settings, sampler_options
 from bayesexpr.errors import InputError
-from bayesexpr.names import METHODS
+from bayesexpr.names import METHODS, STARTS
 
 if TYPE_CHECKING:
     from bayesexpr.data.counts import CountData
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="nuts: Stan's; blocked: the same posterior in less time; eb: an approximation in seconds; auto: by size.",
 )
+@click.option(
+    "--starts",
+    type=click.Choice(STARTS),
+    default=STARTS[0],
+    show_default=True,
+    help="Where chains start: overdispersed tests that they forget it, and needs a longer --warmup.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers sample the genes (method eb).")
 @click.option("--lengths", type=click.Path(path_type=Path), help="Effective lengths, per gene or gene x sample.")
 @click.option(
@@ -72,6 +80,7 @@ def de(
     rope: float | None,
     ci: float,
     method: str,
+    starts: str,
     scheduler: str | None,
     lengths: Path | None,
     tx2gene: Path | None,
@@ -107,8 +116,8 @@ def de(
     asked = [plan.contrast(text) for text in contrasts]  # a mistake is found before anything is fitted
     known, factors = read_truth(truth), _size_factors(size_factors, data)
     term = tested or _term_of(plan, contrasts[0])
-    limits = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
-    fit_settings = DESettings(**limits, **({} if cores is None else {"cores": cores}))
+    fit_settings = DESettings(chains=chains, warmup=warmup, draws=draws, seed=seed, starts=starts)
+    fit_settings = fit_settings if cores is None else replace(fit_settings, cores=cores)
     with write_run(output) as part:
         fit = fit_de(
             data,

@@ -136,9 +136,10 @@ def complete_data(study: Study, psi: Float, found: Evaluation, weight: Float, hy
         cross = (own * weight[:, None]) @ both.swapaxes(1, 2)
         product[:, np.array(here)[:, None], mixed] = cross
         product[:, np.array(mixed)[:, None], here] = cross.swapaxes(1, 2)
-        mean = np.einsum("gcs,gs->gc", omega, weight)
-        part = np.einsum("gcs,gs,es->gce", omega, weight, w, optimize=True)
-        square = np.einsum("cs,es,gs->gce", w, w, weight, optimize=True)
+        mean = (omega @ weight[:, :, None])[:, :, 0]
+        part = (omega * weight[:, None]) @ w.T
+        pairs = (w[:, None] * w).reshape(len(mixing) ** 2, -1)
+        square = (weight @ pairs.T).reshape(G, len(mixing), len(mixing))
         block = mean[:, :, None] * np.eye(len(mixing)) - part - part.swapaxes(1, 2) + square
         product[:, np.array(mixed)[:, None], mixed] = block
     # the variance of n weighted draws falls short by the sum of their squared weights

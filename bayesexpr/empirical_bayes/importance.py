@@ -222,21 +222,21 @@ def effective_draws(values: Float, weight: Float, draws: int) -> tuple[Float, Fl
     equation 9.13), and that of `draws` draws resampled from it adds the posterior variance over their number.
     The tails are those beyond 1.645 posterior standard deviations, which stand for the 5 % and 95 % quantiles.
     """
-    mean = np.einsum("gqs,gs->gq", values, weight)[:, :, None]
-    centred = values - mean
-    sd = np.sqrt(np.einsum("gqs,gqs,gs->gq", centred, centred, weight, optimize=True))[:, :, None]
-    squared = weight * weight
+    one = weight[:, :, None]
+    centred = values - values @ one
+    sd = np.sqrt((centred * centred) @ one)
+    squared = one * one
 
     def least(x: Float, of: Float) -> Float:
         with np.errstate(divide="ignore", invalid="ignore"):
-            count = of / np.einsum("gqs,gqs,gs->gq", x, x, squared, optimize=True)
+            count = of / ((x * x) @ squared)[:, :, 0]
         return np.asarray(np.where(of > 0, count, np.inf).min(axis=1))
 
     bulk = least(centred, sd[:, :, 0] ** 2)
     tails = []
     for sign in (1, -1):
         beyond = (sign * centred > TAIL_SD * sd).astype(float)
-        share = np.einsum("gqs,gs->gq", beyond, weight)[:, :, None]
+        share = beyond @ one
         tails.append(least(beyond - share, (share * (1 - share))[:, :, 0]))
     tail = np.minimum(*tails)
     return 1 / (1 / bulk + 1 / draws), 1 / (1 / tail + 1 / draws)

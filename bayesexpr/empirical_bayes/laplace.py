@@ -188,7 +188,7 @@ def follow_mode(study: Study, theta: Float, component: int, found: GenePosterior
 
 def _slope(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> Float:
     if study.cores:
-        return study.cores[component].gene_terms(psi, _for_core(study, hyper))[1]
+        return study.cores[component].gene_slopes(psi, _for_core(study, hyper))[1]
     return _gradient(study, hyper, component, psi)[1]
 
 
@@ -249,7 +249,7 @@ def _log_prior(study: Study, hyper: Mapping[str, Float], psi: Float) -> Float:
 
 def _log_joint(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> Float:
     if study.cores:
-        return study.cores[component].gene_terms(psi, _for_core(study, hyper))[0]
+        return study.cores[component].gene_slopes(psi, _for_core(study, hyper))[0]
     eta, log_phi = _predictor(study, hyper, component, psi)
     lik = nb2_logpmf(study.full["count"], np.exp(eta), np.exp(log_phi)).sum(axis=0)
     return np.asarray(lik + _log_prior(study, hyper, psi))

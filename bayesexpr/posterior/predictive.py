@@ -20,6 +20,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+EXACT_BELOW = 1e-3
+"""Upper tail probability below which it is computed for itself instead of from the lower one, which takes as long."""
+
+
 @dataclass(frozen=True)
 class LogLikelihood:
     """Log-likelihood with the components summed out.
@@ -97,9 +101,10 @@ def tail_probability(
     precision = np.asarray(phi, dtype=np.float64)[:, None, :, None]
     n_draws = len(mean)
     weight = np.broadcast_to(np.asarray(probability, dtype=np.float64)[:, None], mean.shape) / n_draws
+    log_mass = _cell_terms(y, mean, phi)
     if leave_out:
         # a component that is impossible in a draw predicts nothing, however badly
-        log_ratio = np.where(weight > 0, -_cell_terms(y, mean, phi), -np.inf)
+        log_ratio = np.where(weight > 0, -log_mass, -np.inf)
         log_ratio -= log_ratio.max(axis=(0, 3), keepdims=True)
         ratio = np.exp(log_ratio)
         largest = (weight * ratio).sum(axis=(0, 3), keepdims=True) * np.sqrt(n_draws)
@@ -108,8 +113,11 @@ def tail_probability(
     observed = y.astype(np.float64)[None, :, :, None]
     success = precision / (precision + mean)
     at_most = betainc(precision, observed + 1.0, success)
-    # P(new >= y) = I_{mu / (mu + phi)}(y, phi); the incomplete beta function has no value at y = 0, where it is 1
-    at_least = np.where(observed > 0, betainc(np.maximum(observed, 1.0), precision, 1.0 - success), 1.0)
+    at_least = 1.0 - at_most + np.exp(log_mass)
+    lost = at_least < EXACT_BELOW
+    if lost.any():  # the difference would lose digits; P(new >= y) = I_{mu / (mu + phi)}(y, phi), and y is not 0 here
+        given = (np.broadcast_to(of, mean.shape)[lost] for of in (observed, precision, 1.0 - success))
+        at_least[lost] = betainc(*given)
     low, high = ((weight * tail).sum(axis=(0, 3)) for tail in (at_most, at_least))
     return np.asarray(np.minimum(2.0 * np.minimum(low, high), 1.0))
 

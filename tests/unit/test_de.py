@@ -73,7 +73,9 @@ def test_genes_must_have_counts_somewhere(data: CountData) -> None:
         fit_de(data.subset_genes(np.zeros(9, dtype=bool)), "~ group")
 
 
-@pytest.mark.parametrize("wrong", [{"chains": 0}, {"draws": 0}, {"warmup": -1}, {"draws": 2.5}, {"seed": 2**31}])
+@pytest.mark.parametrize(
+    "wrong", [{"chains": 0}, {"draws": 0}, {"warmup": -1}, {"draws": 2.5}, {"seed": 2**31}, {"starts": "x"}]
+)
 def test_settings_are_checked_when_they_are_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(wrong))):
         DESettings(**wrong)

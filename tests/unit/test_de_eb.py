@@ -153,6 +153,8 @@ def test_what_it_cannot_do_is_refused() -> None:
         bx.fit_de(data, "~ group", method="eb", options=PLAIN, settings=bx.DESettings(draws=50))
     with pytest.raises(OptionError, match="method eb only"):
         bx.fit_de(data, "~ group", method="nuts", scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(OptionError, match="method eb has none"):
+        bx.fit_de(data, "~ group", method="eb", settings=bx.DESettings(starts="overdispersed"))
 
 
 # a cluster
