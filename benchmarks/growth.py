@@ -7,7 +7,8 @@
 Simulated studies, 1,000 to 60,000 genes x 8 samples and 6 to 200 samples x 1,000 genes. Writes
 ``benchmarks/results/growth.json`` after every run, and ``docs/growth.png``. Chains are a tenth of their usual length:
 what each iteration takes is what grows. The exponent is that of size in processor seconds, over the sizes within a
-factor of eight of the largest, where what every run takes (imports, the report's figures) no longer hides the growth.
+factor of eight of the largest, where what every run takes (imports, the report's figures) no longer hides the growth;
+beside it stands that of the last two sizes.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def exponents(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str
                 np.array([float(run[name]) for run in here]) for name in ("size", "cpu_seconds", "peak_memory_gb")
             )
             if len(here) >= 3:
-                found = {"exponent": exponent(size, cpu), "memory_exponent": exponent(size, memory)}
+                found = {"exponent": exponent(size, cpu), "last": exponent(size[-2:], cpu[-2:])}
+                found["memory_exponent"] = exponent(size, memory)
                 out.setdefault(method, {})[axis] = {name: round(value, 3) for name, value in found.items()}
     return out
 

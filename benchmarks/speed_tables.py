@@ -88,8 +88,12 @@ def growth(folder: Path = RESULTS) -> str:
                 f"{run['size']:,} {axis}: {run['cpu_seconds']:.4g} s, {run['peak_memory_gb']:.2f} GB"
                 for run in (runs[0], runs[-1])
             ]
-            rows.append((method, axis, f"{found['exponent']:.2f}", f"{found['memory_exponent']:.2f}", *ends))
-    return markdown_table(("method", "with", "exponent of time", "of memory", "smallest", "largest"), rows)
+            rows.append(
+                (method, axis, *(f"{found[kind]:.2f}" for kind in ("exponent", "last", "memory_exponent")), *ends)
+            )
+    return markdown_table(
+        ("method", "with", "exponent of time", "last doubling", "of memory", "smallest", "largest"), rows
+    )
 
 
 def _ours(record: dict[str, Any] | None) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def run_record(method: str, **changed: Any) -> dict[str, Any]:
         "method": method,
         "seconds": 170.0,
         "cpu_seconds": 300.0,
+        "shared": False,
+        "machine": {"cores": 2},
         "peak_memory_gb": 1.2,
         "genes_fitted": 19_000,
         "genes_diagnosed": good,
@@ -91,7 +93,7 @@ def test_exponents_are_those_of_the_large_sizes(module: Any) -> None:
     runs = [
         {"method": "eb", "axis": "genes", "size": n, "cpu_seconds": 2.0 * n, "peak_memory_gb": 0.5} for n in (1, 2, 4)
     ]
-    assert growth.exponents(runs) == {"eb": {"genes": {"exponent": 1.0, "memory_exponent": 0.0}}}
+    assert growth.exponents(runs) == {"eb": {"genes": {"exponent": 1.0, "last": 1.0, "memory_exponent": 0.0}}}
     assert growth.exponents(runs[:2]) == {}  # two points are a line whatever they are
 
 
@@ -128,7 +130,7 @@ def test_rows_of_the_target_table_come_from_the_records(module: Any, tmp_path: P
     peers = {"numpyro": {"cpu_seconds": 50.0}, "nutpie": {"skipped": "not installed"}, "nuts": {"cpu_seconds": 5.0}}
     chapter = {"published": {"ess_per_cpu_second": 2.0}, "ours": {"ess_per_cpu_second": 30.0}}
     measuring.write("peers", {"same_model": peers, "chapter": chapter}, tmp_path)
-    exponents = {"eb": {"genes": {"exponent": 0.9}, "samples": {"exponent": 1.2}}}
+    exponents = {"eb": {"genes": {"exponent": 0.9, "last": 1.0}, "samples": {"exponent": 0.9, "last": 1.2}}}
     measuring.write("growth", {"exponents": exponents}, tmp_path)
     met = {row[0].split(",")[0]: row[4] for row in targets.rows(tmp_path)}
     assert met["gradient of the full density inside Stan against pure Stan"] == "yes"
@@ -140,6 +142,16 @@ def test_rows_of_the_target_table_come_from_the_records(module: Any, tmp_path: P
     assert met["peak memory of the whole run"] == "yes, and the aim"
     assert met["growth of processor time with genes"] == "yes"
     assert met["growth of processor time with samples"] == "**no**"
+
+
+@pytest.mark.parametrize(("cpu", "said"), [(1300.0, "**no**"), (1100.0, "not shown")])
+def test_a_wall_time_on_shared_cores_is_a_bound(module: Any, tmp_path: Path, cpu: float, said: str) -> None:
+    targets, measuring = module("targets"), module("measuring")
+    record = run_record("nuts", seconds=900.0, cpu_seconds=cpu, shared=True)
+    measuring.write("targets_simulated_nuts", record, tmp_path)
+    row = next(row for row in targets.rows(tmp_path) if "by nuts" in row[0])
+    assert row[3].startswith("at most 900 s")
+    assert row[4] == said  # two free cores could not have done it in 600 s, or could have
 
 
 def test_the_worst_r_hat_is_the_one_nearest_its_limit(module: Any) -> None:
