@@ -86,7 +86,7 @@ $(PEERS)/.installed: pyproject.toml
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[stan,peers]'
 	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
-		apt-get install -y -q --no-install-recommends r-bioc-deseq2 r-bioc-edger || true; fi
+		apt-get install -y -q --no-install-recommends r-bioc-deseq2 r-bioc-edger r-cran-statmod || true; fi
 	touch $@
 
 bench-peers: $(PEERS)/.installed

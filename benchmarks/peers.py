@@ -68,6 +68,10 @@ TESTS: dict[str, dict[str, str]] = {
     "edgeR": {"program": "edger.R", "needs": "edgeR"},
     "PyDESeq2": {"program": "pydeseq2_de.py", "needs": "pydeseq2"},
 }
+R_PACKAGES = {
+    "DESeq2": (("DESeq2",), "r-bioc-deseq2"),
+    "edgeR": (("edgeR", "statmod"), "r-bioc-edger r-cran-statmod"),
+}
 ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1"),
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
@@ -133,14 +137,14 @@ def needed(module: str) -> None:
     NotInstalledError
         It is not.
     """
-    if module in ("DESeq2", "edgeR"):
+    if module in R_PACKAGES:
+        packages, debian = R_PACKAGES[module]
         if shutil.which("Rscript") is None:
-            raise NotInstalledError(f"Rscript is not installed; on Debian: apt-get install r-bioc-{module.lower()}")
-        code = f'quit(status = !requireNamespace("{module}", quietly = TRUE))'
-        if subprocess.run(["Rscript", "-e", code], capture_output=True, check=False).returncode:
-            raise NotInstalledError(
-                f"the R package {module} is not installed; on Debian: apt-get install r-bioc-{module.lower()}"
-            )
+            raise NotInstalledError(f"Rscript is not installed; on Debian: apt-get install {debian}")
+        for package in packages:
+            code = f'quit(status = !requireNamespace("{package}", quietly = TRUE))'
+            if subprocess.run(["Rscript", "-e", code], capture_output=True, check=False).returncode:
+                raise NotInstalledError(f"{package} is not installed in R; on Debian: apt-get install {debian}")
     elif importlib.util.find_spec(module) is None:
         raise NotInstalledError(f"the Python package {module} is not installed; make bench-peers brings it")
 
