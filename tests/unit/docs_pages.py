@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,4 +22,8 @@ def run_page(page: str, folder: Path) -> dict[str, Any]:
     """Run all Python of a page as one script, in the current folder; return its names."""
     script = folder / f"{Path(page).stem}_page.py"
     script.write_text("\n".join(blocks(page, "python")), encoding="utf-8")
-    return runpy.run_path(str(script), run_name="__page__")
+    try:
+        return runpy.run_path(str(script), run_name="__page__")
+    finally:
+        if "matplotlib.pyplot" in sys.modules:  # what a reader would leave open, later tests need not find
+            sys.modules["matplotlib.pyplot"].close("all")

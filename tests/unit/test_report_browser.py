@@ -204,6 +204,9 @@ def test_print_has_everything_but_the_controls(browser: Any, pages: dict[str, Pa
     page.emulate_media(media="print")
     assert not page.locator(".explorer").is_visible()
     assert page.locator("#again").is_visible()
+    closed = page.locator("details:not([open])")  # a heading without what it opens would be of no use on paper
+    assert closed.count() > 0
+    assert not any(one.is_visible() for one in closed.all())
     page.pdf(path=tmp_path / "report.pdf", format="A4")
     pdf = (tmp_path / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
