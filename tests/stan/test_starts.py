@@ -119,3 +119,18 @@ def test_bimodal_genes_are_visited_in_both_modes(warm: dict[str, DEFit], method:
         assert not visits_both(stuck)  # negative control: each chain stays where it began
     two = [np.asarray(fit.posterior["posterior"]["probability"])[:, :, GENES:, 1] for fit in warm.values()]
     assert np.abs(two[0].mean(axis=(0, 1)) - two[1].mean(axis=(0, 1))).max() < 0.1
+
+
+def test_what_the_sampler_chose_is_reported(warm: dict[str, DEFit]) -> None:
+    """Step sizes, tree depths, leapfrog steps; how many iterations the count of divergences is of."""
+    nuts, blocked = warm["nuts"], warm["blocked"]
+    assert nuts.record["sampler"]["max_treedepth"] >= nuts.diagnostics["mean_tree_depth"] > 1
+    assert nuts.diagnostics["leapfrogs_per_draw"] > 1
+    for fit in (nuts, blocked):
+        assert (np.asarray(fit.diagnostics["step_size"]) > 0).all()
+        assert len(fit.diagnostics["step_size"]) == 4
+    assert nuts.diagnostics["iterations"] == nuts.diagnostics["iterations_watched"] == 4 * 500
+    assert blocked.diagnostics["iterations"] == blocked.diagnostics["iterations_watched"] == 4 * 4 * 500
+    settings = bx.DESettings(chains=1, warmup=60, draws=40, thin=3, seed=1, cores=1)
+    thinned = bx.fit_de(planted_study(), DESIGN, method="nuts", settings=settings).diagnostics
+    assert (thinned["iterations"], thinned["iterations_watched"]) == (120, 40)
