@@ -5,11 +5,11 @@
 
 Three comparisons, in ``benchmarks/results/peers.json`` and ``docs/peers.png``:
 
-``same_model``  the flagship on 1,000 genes x 8 samples by NumPyro, PyMC + nutpie and plain Stan, and by this package.
+``same_model``  the flagship on 300 genes x 8 samples by NumPyro, PyMC + nutpie and plain Stan, and by this package.
     Before anything is timed, each program's log density must equal ours at random points, but for a constant, to 1e-6.
     The others get what suits them: double precision, lgamma shared between components, effects centred, the same
     starting point near the data, one thread (what they count is processor time), compilation left out.
-``chapter``  the published program and ours on the published model: one dispersion, normal effects.
+``chapter``  the published program and ours on the published model: one dispersion, normal effects; 200 genes.
 ``tests``  DESeq2, edgeR and PyDESeq2 on the simulated 20,000 x 8, beside this package's records of targets.py.
 
 What is not installed is skipped, with the reason in the record.
@@ -41,10 +41,10 @@ from bayesexpr.models.negative_binomial_de import CHAPTER_OPTIONS, NegativeBinom
 from bayesexpr.posterior.diagnostics import convergence
 
 PROGRAMS = HERE / "peer_programs"
-GENES, SAMPLES, SEED = 1_000, 8, 1
+GENES, CHAPTER_GENES, SAMPLES, SEED = 300, 200, 8, 1
 PARITY = 1e-6
 CENTRED = False
-"""Of the peers' coordinates: the better of the two with 1,000 genes, tried by nutpie."""
+"""Of the peers' coordinates: the better of the two with 300 and 1,000 genes, tried by nutpie."""
 
 SAME_MODEL: dict[str, dict[str, Any]] = {
     "numpyro": {
@@ -253,7 +253,7 @@ def chapter_study() -> dict[str, Any]:
     hyper = {"mu_alpha": np.array(4.0), "sigma_alpha": np.array(1.5), "dispersion": np.array(0.1), "s": np.array(0.6)}
     hyper |= {"tau": np.zeros(0), "log_f": np.linspace(-0.4, 0.4, SAMPLES)}
     design = np.repeat([-0.5, 0.5], SAMPLES // 2)[:, None]
-    _, data = model.simulate({"genes": GENES, "design": design}, np.random.default_rng(SEED), hyper)
+    _, data = model.simulate({"genes": CHAPTER_GENES, "design": design}, np.random.default_rng(SEED), hyper)
     count = np.asarray(data["count"])
     count = count[:, count.sum(axis=0) > 0]
     factors = size_factors(count, "median_of_ratios")
@@ -377,7 +377,7 @@ def draw(record: dict[str, Any], target: Path) -> None:
     labels |= {"published": "published program", "ours": "ours"}
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    titles = {"same_model": "same model: 1,000 genes x 8 samples", "chapter": "the published model"}
+    titles = {"same_model": "same model: 300 genes x 8 samples", "chapter": "the published model"}
     for panel, (section, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         found = {k: v for k, v in record.get(section, {}).items() if "ess_per_cpu_second" in v}
         ours = [name in ("nuts", "blocked", "ours") for name in found]

@@ -40,15 +40,24 @@ def same_model(folder: Path = RESULTS) -> str:
             (
                 words,
                 f"{one['settings']['warmup']} + {one['settings']['draws']}",
-                f"{one['cpu_seconds']:.4g}",
-                "" if base is None else f"{one['cpu_seconds'] / base:.2g}",
+                plain(one["cpu_seconds"]),
+                "" if base is None else plain(one["cpu_seconds"] / base),
                 f"{one['steps_per_draw']:.0f}",
                 f"{one['largest_rhat']:.3f}",
                 f"{one['least_ess']:.0f}",
-                f"{one['ess_per_cpu_second']:.2g}",
+                plain(one["ess_per_cpu_second"]),
             )
         )
-    head = ("by", "iterations", "processor s", "of ours", "steps", "largest R-hat", "least ESS", "ESS per processor s")
+    head = (
+        "by",
+        "iterations",
+        "processor s",
+        "times ours",
+        "steps",
+        "largest R-hat",
+        "least ESS",
+        "ESS per processor s",
+    )
     return markdown_table(head, rows)
 
 
@@ -64,8 +73,8 @@ def count_tests(folder: Path = RESULTS) -> str:
         rows.append(
             (
                 name,
-                f"{one['seconds']:.3g}",
-                f"{one['cpu_seconds']:.3g}",
+                plain(one["seconds"]),
+                plain(one["cpu_seconds"]),
                 f"{one['peak_memory_gb']:.1f}",
                 f"{one['calls']:,}",
                 f"{100 * one['false_discovery_rate']:.1f} %",
@@ -85,7 +94,7 @@ def growth(folder: Path = RESULTS) -> str:
         for axis, found in axes.items():
             runs = [run for run in record["runs"] if run["method"] == method and run["axis"] == axis]
             ends = [
-                f"{run['size']:,} {axis}: {run['cpu_seconds']:.4g} s, {run['peak_memory_gb']:.2f} GB"
+                f"{run['size']:,} {axis}: {plain(run['cpu_seconds'])} s, {run['peak_memory_gb']:.2f} GB"
                 for run in (runs[0], runs[-1])
             ]
             rows.append(
@@ -94,6 +103,11 @@ def growth(folder: Path = RESULTS) -> str:
     return markdown_table(
         ("method", "with", "exponent of time", "last doubling", "of memory", "smallest", "largest"), rows
     )
+
+
+def plain(value: float) -> str:
+    """Write a positive number with two digits at least, and none behind the point from a hundred on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def _ours(record: dict[str, Any] | None) -> dict[str, Any]:
