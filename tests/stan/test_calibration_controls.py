@@ -90,8 +90,8 @@ def test_shared_fits_give_the_ranks_of_campaigns_of_their_own(toolchain: Toolcha
 
 
 def test_a_fit_with_too_few_effective_draws_is_made_again_with_more(toolchain: Toolchain) -> None:
-    """60 draws are not enough to rank among 99."""
-    few = SamplerSettings(chains=1, warmup=150, draws=60)
+    """100 draws after a warm-up too short are not enough to rank among 99."""
+    few = SamplerSettings(chains=1, warmup=20, draws=100)
     backend = ControlBackend(NO_BUG, settings=few).prepare()
     assert -1 in Simulator(TwoGroupScenario(4), backend, 4, 99).run(0, 3)["rank"]
     shared = SharedSimulator(TwoGroupScenario(4), backend, 4, 99, (NO_BUG,)).run(0, 3)
