@@ -385,13 +385,11 @@ def draw(record: dict[str, Any], target: Path) -> None:
         bars = panel.barh(
             [labels[name] for name in found], heights, color=["#0072b2" if mine else "#999999" for mine in ours]
         )
-        panel.bar_label(bars, [f"{value:.2g}" for value in heights], padding=3)
-        if heights:
-            panel.set_xscale("log")
-            panel.margins(x=0.15)
+        panel.bar_label(bars, [f"{value:.3g}" for value in heights], padding=3)
+        panel.margins(x=0.15)
         panel.invert_yaxis()
         panel.set_title(title)
-        panel.set_xlabel("effective draws per processor second (least of all quantities)")
+        panel.set_xlabel("least effective draws per processor second")
     target.parent.mkdir(exist_ok=True)
     figure.savefig(target, dpi=110)
 
