@@ -73,8 +73,9 @@ class PredictiveChecks:
     def findings(self) -> list[Finding]:
         """Say how replicated tables differ from the observed one."""
         table = pd.concat([self.samples, self.overall.assign(sample="all samples")])
-        off = table[((table["observed"] < table["lower"]) | (table["observed"] > table["upper"]))]
-        off = off[(off["p_value"] <= 2 / REPLICATES) & ((off["observed"] / off["median"] - 1).abs() > MATERIAL)]
+        outside = table[((table["observed"] < table["lower"]) | (table["observed"] > table["upper"]))]
+        outside = outside[outside["p_value"] <= 2 / REPLICATES]
+        off = outside[(outside["observed"] / outside["median"] - 1).abs() > MATERIAL]
         out: list[Finding] = []
         if len(off):
             row = off.iloc[int(np.argmax((np.log(off["observed"] + 1e-9) - np.log(off["median"] + 1e-9)).abs()))]
@@ -88,13 +89,10 @@ class PredictiveChecks:
                 )
             )
         else:
-            out.append(
-                Finding(
-                    0,
-                    f"All {len(table)} test quantities of samples are like those of {REPLICATES} replicates.",
-                    topic="prediction",
-                )
-            )
+            text = f"All {len(table)} test quantities of samples are like those of {REPLICATES} replicates"
+            if len(outside):
+                text += f" within {100 * MATERIAL:.0f} %, though {len(outside)} lie outside what these differ by"
+            out.append(Finding(0, text + ".", topic="prediction"))
         if self.excluded:
             genes = "1 gene has draws" if self.excluded == 1 else f"{self.excluded} genes have draws"
             text = f"{genes} that are not finite and were left out of the predictive checks."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import kolmogi
 from study_of_genes import simulate
@@ -10,6 +11,7 @@ from study_of_genes import simulate
 from bayesexpr.calibration.loo_report import distance
 from bayesexpr.calibration.predictive_checks import (
     WITHIN,
+    PredictiveChecks,
     calibrate,
     moment_dispersion,
     reference_p_values,
@@ -67,3 +69,24 @@ def test_dispersions_by_moments() -> None:
     # negative control: with the difference between conditions left in, it is far larger
     crude = residual_maker({"S": 8, "design": np.zeros((8, 0)), "nuisance_design": np.zeros((8, 0))})
     assert moment_dispersion(counts, scale, crude).mean() > 1.5 * expected
+
+
+@pytest.mark.parametrize(
+    ("observed", "severity", "words"),
+    [
+        (100.0, 0, "All 3 test quantities of samples are like those of 200 replicates."),
+        (95.0, 0, "within 10 %, though 1 lie outside what these differ by."),
+        (80.0, 1, "1 of 3 test quantities of samples differ"),
+    ],
+)
+def test_a_difference_that_replicates_do_not_have_is_told_even_where_it_does_not_matter(
+    observed: float, severity: int, words: str
+) -> None:
+    row = {"quantity": "mean count", "observed": 100.0, "median": 100.0, "lower": 98.0, "upper": 102.0, "p_value": 0.6}
+    odd = {**row, "observed": observed, "p_value": 0.6 if observed == 100 else 0.005}
+    samples = pd.DataFrame([{"sample": "s1", **odd}, {"sample": "s2", **row}])
+    genes = pd.DataFrame({"quantity": [*WITHIN], "share_below_0.01": 0.01})
+    p = {name: np.full(100, 0.5) for name in WITHIN}
+    first = PredictiveChecks(samples, pd.DataFrame([row]), pd.DataFrame(), genes, p, 0).findings()[0]
+    assert first.severity == severity
+    assert words in first.text
