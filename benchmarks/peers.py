@@ -354,7 +354,8 @@ def against_truth(found: pd.DataFrame, truth: pd.Series, used: Usage) -> dict[st
     called, changed = here["adjusted_p"] < 0.05, truth != 0
     apart = (here["log2_fold_change"] - truth).dropna()
     return {
-        **used.record(),
+        "cpu_seconds": short(used.cpu_seconds),
+        "peak_memory_gb": short(used.peak_memory_gb),
         "calls": int(called.sum()),
         "false_discovery_rate": round(float((called & ~changed).sum() / max(int(called.sum()), 1)), 4),
         "power": round(float((called & changed).sum() / changed.sum()), 4),

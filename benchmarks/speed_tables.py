@@ -68,12 +68,11 @@ def count_tests(folder: Path = RESULTS) -> str:
     rows = []
     for name, one in {**ours, **theirs}.items():
         if "calls" not in one:
-            rows.append((name, one.get("skipped", "not measured"), *[""] * 6))
+            rows.append((name, one.get("skipped", "not measured"), *[""] * 5))
             continue
         rows.append(
             (
                 name,
-                plain(one["seconds"]),
                 plain(one["cpu_seconds"]),
                 f"{one['peak_memory_gb']:.1f}",
                 f"{one['calls']:,}",
@@ -82,7 +81,7 @@ def count_tests(folder: Path = RESULTS) -> str:
                 f"{one['rmse_log2']:.3f}",
             )
         )
-    head = ("by", "seconds", "processor s", "GB", "calls", "of them unchanged", "power", "RMSE (log2)")
+    head = ("by", "processor s", "GB", "calls", "of them unchanged", "power", "RMSE (log2)")
     return markdown_table(head, rows)
 
 
