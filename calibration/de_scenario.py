@@ -36,8 +36,8 @@ from .ranks import Floats
 
 _HYPER = ("mu_alpha", "sigma_alpha", "a0", "a1", "sigma_phi", "dispersion", "m", "s", "weight", "tau", "log_f")
 SETTINGS = SamplerSettings(chains=1, warmup=300, draws=800, step_size=0.2)
-BLOCKED_SETTINGS = SamplerSettings(chains=1, warmup=800, draws=2000, thin=4, metric="unit_e")
-"""Of the blocked sampler: an iteration is a few passes over the counts, and four make a draw."""
+BLOCKED_SETTINGS = SamplerSettings(chains=1, warmup=400, draws=1200, thin=3, metric="unit_e")
+"""Of the blocked sampler: an iteration is a few passes over the counts, and three make a draw."""
 
 
 @dataclass(frozen=True)

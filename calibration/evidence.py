@@ -1,4 +1,4 @@
-"""The evidence of the package: one campaign for every program, at the tier asked for.
+"""The evidence of the package: one campaign for every program and sampler, at the tier asked for.
 
 ``python -m bayesexpr.calibration.evidence`` makes the records anew that are stale or missing, each at the size that is
 committed (`recorded_size`); ``--tier`` asks for another size, ``--all`` for all of them, and programs can be named. It
@@ -25,6 +25,13 @@ TIERS = {"smoke": 20, "pull_request": 200, "release": 1000}
 SEED = 20
 FAST = frozenset({"beta_binomial", "dirichlet_multinomial", "gamma_poisson"})
 """Programs whose committed records are of the release tier."""
+SAMPLERS = {"negative_binomial_de": ("nuts", "blocked")}
+"""Samplers of a program, each with a record of its own; NUTS alone where none are named."""
+
+
+def samplers(name: str) -> tuple[str, ...]:
+    """Return the samplers by which a program is calibrated."""
+    return SAMPLERS.get(name, ("nuts",))
 
 
 def recorded_size(name: str) -> int:
@@ -32,9 +39,9 @@ def recorded_size(name: str) -> int:
     return TIERS["release" if name in FAST else "pull_request"]
 
 
-def is_fresh(path: Path, name: str, simulations: int) -> bool:
+def is_fresh(path: Path, name: str, simulations: int, method: str = "nuts") -> bool:
     """Whether a program's record exists, is of today's program, and large enough."""
-    what, how = plan(name)
+    what, how = plan(name, method=method)
     try:
         record = read_record(path)
     except InputError:
@@ -42,9 +49,9 @@ def is_fresh(path: Path, name: str, simulations: int) -> bool:
     return not stale(record, what, how) and record["simulations"]["planned"] >= simulations
 
 
-def record_path(name: str, folder: Path = FOLDER) -> Path:
-    """Path of a program's record."""
-    what, how = plan(name)
+def record_path(name: str, folder: Path = FOLDER, method: str = "nuts") -> Path:
+    """Path of a program's record by a sampler."""
+    what, how = plan(name, method=method)
     return folder / f"{what.name}-{how.name}.json"
 
 
@@ -63,24 +70,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worst = 0
     for name in chosen.programs or registry.names():
         size = TIERS[chosen.tier] if chosen.tier else recorded_size(name)
-        if not chosen.all and is_fresh(record_path(name, chosen.records), name, size):
-            print(f"{name}: fresh", file=sys.stderr)
-            continue
-        start = time.monotonic()
-        what, how = plan(name)
-        campaign = run_campaign(
-            what,
-            how,
-            simulations=size,
-            seed=SEED,
-            folder=chosen.work / f"{what.name}-{how.name}-{size}-{how.digest()[:12]}-{what.digest()[:12]}",
-            workers=chosen.workers,
-            progress=_tell,
-        )
-        path = write_record(campaign, chosen.records)
-        print(f"\r{name}: {campaign.verdict.status} in {time.monotonic() - start:.0f} s, {path}", file=sys.stderr)
-        worst |= not campaign.verdict.passed
+        for method in samplers(name):
+            if not chosen.all and is_fresh(record_path(name, chosen.records, method), name, size, method):
+                print(f"{name} by {method}: fresh", file=sys.stderr)
+                continue
+            worst |= not _record(name, method, size, chosen.workers, chosen.work, chosen.records)
     return int(worst)
+
+
+def _record(name: str, method: str, size: int, workers: int, work: Path, records: Path) -> bool:
+    """Run a campaign and write its record; whether it passes."""
+    start = time.monotonic()
+    what, how = plan(name, method=method)
+    campaign = run_campaign(
+        what,
+        how,
+        simulations=size,
+        seed=SEED,
+        folder=work / f"{what.name}-{how.name}-{size}-{how.digest()[:12]}-{what.digest()[:12]}",
+        workers=workers,
+        progress=_tell,
+    )
+    path = write_record(campaign, records)
+    seconds = time.monotonic() - start
+    print(f"\r{name} by {method}: {campaign.verdict.status} in {seconds:.0f} s, {path}", file=sys.stderr)
+    return campaign.verdict.passed
 
 
 def _tell(progress: Progress) -> None:

@@ -135,7 +135,7 @@ def test_evidence_is_made_once(toolchain: Toolchain, tmp_path: Path, capsys: pyt
     assert stale(record, *plan("dirichlet_multinomial")) == []
     assert verdict_of(record).status == PASS
     assert main(command) == 0
-    assert "dirichlet_multinomial: fresh" in capsys.readouterr().err
+    assert "dirichlet_multinomial by nuts: fresh" in capsys.readouterr().err
     assert not is_fresh(path, "dirichlet_multinomial", 200)
 
 

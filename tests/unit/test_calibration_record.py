@@ -14,7 +14,7 @@ from bayesexpr.calibration import planted, published_checks, tables
 from bayesexpr.calibration.backend import ExactBackend, FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
 from bayesexpr.calibration.controls import BUGS, NO_BUG, STICKY
-from bayesexpr.calibration.evidence import FAST, TIERS, record_path, recorded_size
+from bayesexpr.calibration.evidence import FAST, TIERS, record_path, recorded_size, samplers
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.published import DEFECTS, NONE
 from bayesexpr.calibration.record import FOLDER, make_record, read_record, stale, verdict_of, write_record
@@ -81,11 +81,12 @@ def test_committed_records_are_whole_and_pass(path: Path) -> None:
     assert verdict.status == record["verdict"] == PASS
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_committed_records_are_there_fresh_and_large_enough(name: str) -> None:
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name in registry.names() for method in samplers(name)])
+def test_committed_records_are_there_fresh_and_large_enough(name: str, method: str) -> None:
     """A program without a record, or changed since its record was made, needs `make evidence`."""
-    record = read_record(record_path(name))
-    assert stale(record, *plan(name)) == []
+    record = read_record(record_path(name, method=method))
+    assert record["backend"] == method
+    assert stale(record, *plan(name, method=method)) == []
     assert record["simulations"]["planned"] >= recorded_size(name)
 
 
