@@ -129,7 +129,7 @@ def test_evidence_is_made_once(toolchain: Toolchain, tmp_path: Path, capsys: pyt
     command = ["dirichlet_multinomial", "--tier", "smoke", "--workers", "1"]
     command += ["--work", str(tmp_path / "work"), "--records", str(tmp_path)]
     assert main(command) == 0
-    assert "dirichlet_multinomial: PASS" in capsys.readouterr().err
+    assert "dirichlet_multinomial by nuts: PASS" in capsys.readouterr().err
     path = record_path("dirichlet_multinomial", tmp_path)
     record = read_record(path)
     assert stale(record, *plan("dirichlet_multinomial")) == []
