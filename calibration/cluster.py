@@ -89,18 +89,32 @@ def run_on_cluster(address: str, simulator: Simulator, tasks: Iterable[tuple[int
         going = dask.as_completed(
             [submit(*task) for task in itertools.islice(queue, IN_FLIGHT * slots)], loop=client.loop
         )
+        suspects = []
         for future in going:
-            stage, index = known.pop(future.key)
-            try:
-                row = future.result()
-            except dask.scheduler.KilledWorker:
-                reason = "its worker died again and again (killed, or out of memory)"
-                row = {"stage": stage, "index": index, "attempt": 0, "reason": reason, "seconds": 0.0}
-            except (CancelledError, OSError) as error:
-                raise SamplingError(
-                    f"the cluster at {address} went away ({type(error).__name__}). Run the campaign again: it goes on "
-                    "where it stopped."
-                ) from None
-            yield row
-            for task in itertools.islice(queue, 1):
-                going.add(submit(*task))
+            task = known.pop(future.key)
+            row = _result(future, address, dask.scheduler.KilledWorker)
+            if row is None:
+                suspects.append(task)
+            else:
+                yield row
+            for following in itertools.islice(queue, 1):
+                going.add(submit(*following))
+        # What a worker had at hand when another simulation killed it is suspected too: each gets its workers to itself.
+        for stage, index in suspects:
+            row = _result(submit(stage, index), address, dask.scheduler.KilledWorker)
+            reason = "its worker died again and again (killed, or out of memory)"
+            yield row or {"stage": stage, "index": index, "attempt": 0, "reason": reason, "seconds": 0.0}
+
+
+def _result(future: Any, address: str, killed: type[Exception]) -> Row | None:
+    """Return the row of a simulation; None if workers died of it, or of one beside it."""
+    try:
+        row: Row = future.result()
+    except killed:
+        return None
+    except (CancelledError, OSError) as error:
+        raise SamplingError(
+            f"the cluster at {address} went away ({type(error).__name__}). Run the campaign again: it goes on where it "
+            "stopped."
+        ) from None
+    return row
