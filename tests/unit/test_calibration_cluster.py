@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import fake_calibration as fake
 import numpy as np
@@ -118,3 +121,49 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with pytest.raises(SystemExit, match="2"):
         main(both)
     assert "not both" in capsys.readouterr().err
+
+
+def test_who_was_beside_a_simulation_that_kills_workers_is_run_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulation 3 kills every worker; 2 and 4, which were at hand with it, are suspected too at first."""
+
+    class KilledWorkerError(Exception):
+        """Stands for Dask's."""
+
+    class Cluster:
+        """Blames what it is given the first time together, and 3 whenever it is run."""
+
+        loop = None
+
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def nthreads(self) -> dict[str, int]:
+            return {"one": 1}
+
+        def submit(self, run: object, stage: int, index: int, pure: bool) -> SimpleNamespace:
+            def result() -> dict[str, object]:
+                first = index not in self.seen
+                self.seen.append(index)
+                if index == 3 or (first and index in (2, 4)):
+                    raise KilledWorkerError
+                return {"stage": stage, "index": index, "reason": None}
+
+            return SimpleNamespace(key=f"{index}-{len(self.seen)}-{id(result)}", result=result)
+
+    class Going(list[Any]):
+        """Futures as they are finished: those that are added meanwhile too."""
+
+        add = list.append
+
+    client = Cluster()
+    dask = SimpleNamespace(
+        as_completed=lambda futures, loop: Going(futures), scheduler=SimpleNamespace(KilledWorker=KilledWorkerError)
+    )
+    monkeypatch.setattr(cluster, "require_distributed", lambda: dask)
+    monkeypatch.setattr(cluster, "connect", lambda dask, address: nullcontext(client))
+    simulator = Simulator(fake.SCENARIO, EXACT, 1, 99)
+    rows = {row["index"]: row for row in cluster.run_on_cluster("a", simulator, [(0, i) for i in range(12)], "key")}
+    assert sorted(rows) == list(range(12))
+    assert [i for i, row in rows.items() if row["reason"]] == [3]
+    assert "died again and again" in rows[3]["reason"]
+    assert client.seen.count(3) == client.seen.count(2) == 2
