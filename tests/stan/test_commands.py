@@ -144,7 +144,7 @@ def below(folder: Path) -> list[int]:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_leaves_no_run_and_no_process(study: Path, number: signal.Signals, code: int) -> None:
     before = sorted(file.name for file in study.iterdir())
-    command = arguments(output="stopped", draws=10_000_000)
+    command = arguments(output="stopped", draws=1_000_000)
     pipe = subprocess.PIPE
     # a background job of a shell ignores SIGINT, and would hand that down
     with subprocess.Popen(
