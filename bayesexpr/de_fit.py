@@ -153,9 +153,14 @@ class DEFit:
         return variance_of(self, effect)
 
     def check(
-        self, *, seed: int = 1, truth: pd.DataFrame | None = None, progress: Progress | None = None
+        self,
+        *,
+        seed: int = 1,
+        truth: pd.DataFrame | None = None,
+        campaign: str | Path | None = None,
+        progress: Progress | None = None,
     ) -> Certificate:
-        """Check the fit: predictive checks, outlying counts, leave-one-out, prior sensitivity, calibration record.
+        """Check the fit: predictive checks, outlying counts, leave-one-out, prior sensitivity, calibration.
 
         Parameters
         ----------
@@ -164,6 +169,9 @@ class DEFit:
         truth
             Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study; what the run was
             given by default.
+        campaign
+            CAMPAIGN folder of this very design and program, made by ``bx.calibration.sbc(fit, ...)``; by default that
+            in the RUN folder, if there is one, else the committed record of the program is shown.
         progress
             Told where the check is.
 
@@ -171,10 +179,16 @@ class DEFit:
         -------
         Certificate
             Its ``summary`` is the verdict with the weakest point; ``write(run)`` adds it to a RUN folder.
+
+        Raises
+        ------
+        InputError
+            `campaign` is none, or of another design, program, option or prior.
         """
         from bayesexpr.calibration.checking import check_study
 
-        return check_study(self, seed=seed, truth=self.truth if truth is None else truth, progress=progress)
+        known = self.truth if truth is None else truth
+        return check_study(self, seed=seed, truth=known, campaign=campaign, progress=progress)
 
     def to_datatree(
         self, *groups: str, genes: Sequence[str] | None = None, seed: int = 1, prior_draws: int = 500

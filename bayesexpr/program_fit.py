@@ -83,13 +83,18 @@ class Fit:
         """Return :attr:`parameters`."""
         return self.parameters
 
-    def check(self, *, seed: int = 1, progress: Progress | None = None) -> Certificate:
-        """Check the fit: predictive checks, leave-one-out, prior sensitivity, calibration record.
+    def check(
+        self, *, seed: int = 1, campaign: str | os.PathLike[str] | None = None, progress: Progress | None = None
+    ) -> Certificate:
+        """Check the fit: predictive checks, leave-one-out, prior sensitivity, calibration.
 
         Parameters
         ----------
         seed
             Of everything random in the checks.
+        campaign
+            CAMPAIGN folder of this very design and program, made by ``bx.calibration.sbc(fit, ...)``; by default that
+            in the RUN folder, if there is one, else the committed record of the program is shown.
         progress
             Told where the check is.
 
@@ -97,10 +102,15 @@ class Fit:
         -------
         Certificate
             Its ``summary`` is the verdict with the weakest point; ``write(run)`` adds it to a RUN folder.
+
+        Raises
+        ------
+        InputError
+            `campaign` is none, or of another design, program, option or prior.
         """
         from bayesexpr.calibration.checking_program import check_program
 
-        return check_program(self, seed=seed, progress=progress)
+        return check_program(self, seed=seed, campaign=campaign, progress=progress)
 
     def plot_trace(self, *names: str, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
         """Plot the chains of the named variables, or of all; see :func:`bayesexpr.plots.plot_trace`."""

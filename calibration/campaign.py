@@ -149,8 +149,10 @@ def replay(
 
 
 def identify(scenario: Scenario, backend: Backend, *, simulations: int, seed: int, L: int) -> dict[str, Any]:
-    """Return what the ranks of a campaign follow from."""
+    """Return what the ranks of a campaign follow from; of studies of a fit's design also what that is."""
+    facts = getattr(scenario, "facts", None)
     return {
+        **({} if facts is None else {"study": facts()}),
         "scenario": scenario.name,
         "scenario_digest": scenario.digest(),
         "backend": backend.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from bayesexpr.posterior.de_draws import GeneBlock, linear_predictor
 from bayesexpr.posterior.verdict import Finding
 from bayesexpr.progress import Progress, Silent
 
-from . import loo_report, matched_record, outlying_cells, prior_sensitivity
+from . import loo_report, outlying_cells, prior_sensitivity
 from .against_truth import truth_metrics
 from .certificate import Certificate, conclude
 from .decisions import study_report
 from .fitted_study import FittedStudy, finite_genes, take_draws, take_genes
+from .matched_campaign import calibration_of
 from .predictive_checks import REPLICATES, PredictiveChecks, Streamed, reference_p_values
 
 if TYPE_CHECKING:
@@ -30,7 +32,12 @@ PLAIN_GENES = 100
 
 
 def check_study(
-    fit: DEFit, *, seed: int = 1, truth: pd.DataFrame | None = None, progress: Progress | None = None
+    fit: DEFit,
+    *,
+    seed: int = 1,
+    truth: pd.DataFrame | None = None,
+    campaign: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> Certificate:
     """Check a fit of ``negative_binomial_de``.
 
@@ -40,6 +47,8 @@ def check_study(
         Of replicates and simulated genes. Integration points are those by which the fit judged its counts.
     truth
         Columns ``gene`` and ``true_log2fc``, known for the first contrast of a simulated study.
+    campaign
+        CAMPAIGN folder of the fit's own design; see :func:`.matched_campaign.calibration_of`.
     progress
         Told where the check is.
 
@@ -49,6 +58,7 @@ def check_study(
     """
     news = progress or Silent()
     fitted = FittedStudy.of(fit)
+    record, calibrated = calibration_of(fit, fitted.model, campaign)
     rng = np.random.default_rng([seed, 3])
     news.say(f"replicated tables of {fitted.full['G']} genes x {fitted.full['S']} samples")
     streamed, plain = _stream(fitted, rng)
@@ -59,10 +69,8 @@ def check_study(
     left = leave_one_out(study, hyper, outlying.SEED)
     pit = left.pit(rng)
     news.say("prior sensitivity")
-    method = str(fit.record["method"])
     sensitivity = prior_sensitivity.prior_sensitivity(prior_sensitivity.of_study(fitted))
     outliers = outlying_cells.outlying_cells(left, fitted.full["count"], fitted.genes, fitted.samples)
-    record = matched_record.matched_record(fitted.model, method)
     loo = loo_report.study_table(left, plain)
     marked = int((fit.genes["status"] == "outlier").sum())
     findings = [
@@ -71,7 +79,7 @@ def check_study(
         outlying_cells.finding(outliers, left.elpd.size, marked),
         prior_sensitivity.finding(sensitivity),
         loo_report.finding(loo),
-        matched_record.finding(fitted.model, record, method),
+        calibrated,
     ]
     tables = {
         "samples": checks.samples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,9 @@ from bayesexpr.posterior.verdict import Finding
 from bayesexpr.program_fit import checked
 from bayesexpr.progress import Progress, Silent
 
-from . import loo_report, matched_record, prior_sensitivity
+from . import loo_report, prior_sensitivity
 from .certificate import Certificate, conclude
+from .matched_campaign import calibration_of
 from .measured import Measured
 from .quantities import log_lik_of_draws
 
@@ -44,13 +46,17 @@ class _LeftOut:
     pit: Float | None
 
 
-def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) -> Certificate:
+def check_program(
+    fit: Fit, *, seed: int = 1, campaign: str | os.PathLike[str] | None = None, progress: Progress | None = None
+) -> Certificate:
     """Check a fit of a program.
 
     Parameters
     ----------
     seed
         Of replicates, and of the choice of observations where there are many.
+    campaign
+        CAMPAIGN folder of the fit's own design; see :func:`.matched_campaign.calibration_of`.
     progress
         Told where the check is.
 
@@ -62,6 +68,7 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
     """
     news = progress or Silent()
     model, data = fit.model, checked(fit.model, fit.data)
+    record, calibrated = calibration_of(fit, model, campaign)
     rng = np.random.default_rng([seed, 4])
     draws = {str(name): fit.draws(str(name)) for name in fit.posterior["posterior"].data_vars}
     tables: dict[str, pd.DataFrame] = {}
@@ -78,11 +85,9 @@ def check_program(fit: Fit, *, seed: int = 1, progress: Progress | None = None) 
     except NotImplementedError:
         text = f"{model.NAME} has no predictive distribution draw by draw; fit the study with fit_de."
         findings.append(Finding(1, text, topic="prediction"))
-    method = str(fit.record["method"])
-    record = matched_record.matched_record(model, method)
-    findings.append(matched_record.finding(model, record, method))
+    findings.append(calibrated)
     return Certificate(
-        title=f"{model.NAME} by {method}, {outcome.size} observations",
+        title=f"{model.NAME} by {fit.record['method']}, {outcome.size} observations",
         verdict=conclude(findings, fit.verdict),
         tables={name: table for name, table in tables.items() if len(table)},
         numbers={

@@ -58,26 +58,8 @@ class FittedStudy:
     @classmethod
     def of(cls, fit: DEFit) -> FittedStudy:
         """Put a fit's model and data together again."""
-        record, tree = fit.record, fit.posterior
-        # a record has six digits of every number: a default is taken whole, or no calibration record would be of it
-        usual = NegativeBinomialDE()
-        given = {name: text for name, text in record["priors"].items() if text != str(usual.prior(name))}
-        priors = {name: parse_prior(text) for name, text in given.items()}
-        model = NegativeBinomialDE(options=record["options"], priors=priors)
-        data = fit.data.subset_genes(fit.data.expressed)
-        plan = fit.design
-        inputs: dict[str, Any] = {
-            "count": data.counts,
-            "design": plan.matrix[:, plan.tested_columns],
-            "nuisance_design": plan.matrix[:, plan.nuisance_columns],
-            "nuisance_term": plan.nuisance_term_index,
-            "log_size_factor": tree["constant_data"]["log_size_factor"].to_numpy(),
-        }
-        if model.options["effects"] == "spike_slab":
-            inputs["component"] = fit.projectors
-        if data.lengths is not None:
-            inputs["effective_length"] = data.lengths
-        full = model.complete(inputs)
+        model, tree = program_of(fit), fit.posterior
+        full = model.complete(inputs_of(fit, model))
         group = tree["posterior"]
         hyper = {name: group[name].to_numpy().astype(float) for name in _HYPER if name in group}
         chains, draws = hyper["mu_alpha"].shape
@@ -89,7 +71,8 @@ class FittedStudy:
             raise InputError(
                 f"the run holds {group.sizes['gene']} genes with draws, its counts {full['G']}. Fit again."
             )
-        return cls(model, full, flat, tuple(data.genes), tuple(data.samples), chains, fit.folder / POSTERIOR)
+        genes = tuple(gene for gene, fitted in zip(fit.data.genes, fit.data.expressed, strict=True) if fitted)
+        return cls(model, full, flat, genes, tuple(fit.data.samples), chains, fit.folder / POSTERIOR)
 
     @cached_property
     def at(self) -> Layout:
@@ -124,6 +107,32 @@ class FittedStudy:
         """Read the genes block by block; chains one after another: arrays [1, draw, gene, ...]."""
         for block in read_blocks(self.path):
             yield flat_block(block, self.draws)
+
+
+def program_of(fit: DEFit) -> NegativeBinomialDE:
+    """Return the program of a fit, with its options and priors."""
+    # a record has six digits of every number: a default is taken whole, or no calibration record would be of it
+    usual = NegativeBinomialDE()
+    given = {name: text for name, text in fit.record["priors"].items() if text != str(usual.prior(name))}
+    priors = {name: parse_prior(text) for name, text in given.items()}
+    return NegativeBinomialDE(options=fit.record["options"], priors=priors)
+
+
+def inputs_of(fit: DEFit, model: NegativeBinomialDE) -> dict[str, Any]:
+    """Return the data that a fit was made of, by the names of the program; genes are the fitted ones."""
+    data, plan = fit.data.subset_genes(fit.data.expressed), fit.design
+    inputs: dict[str, Any] = {
+        "count": data.counts,
+        "design": plan.matrix[:, plan.tested_columns],
+        "nuisance_design": plan.matrix[:, plan.nuisance_columns],
+        "nuisance_term": plan.nuisance_term_index,
+        "log_size_factor": fit.posterior["constant_data"]["log_size_factor"].to_numpy(),
+    }
+    if model.options["effects"] == "spike_slab":
+        inputs["component"] = fit.projectors
+    if data.lengths is not None:
+        inputs["effective_length"] = data.lengths
+    return inputs
 
 
 def replicates_of_gene(fit: DEFit, gene: str, rng: np.random.Generator) -> tuple[Any, Any]:

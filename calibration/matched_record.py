@@ -54,20 +54,31 @@ def matched_record(model: Model, method: str, folder: Path = FOLDER) -> dict[str
     }
 
 
-def finding(model: Model, record: dict[str, Any] | None, method: str) -> Finding:
-    """Say what the record of a program says, or that there is none: what was never calibrated asks for care."""
+def finding(model: Model, record: dict[str, Any] | None, method: str, aside: str = "") -> Finding:
+    """Say what the record of a program says, or that there is none: what was never calibrated asks for care.
+
+    Parameters
+    ----------
+    record
+        Of :func:`matched_record`, or of :func:`.matched_campaign.matched_campaign`, which has a ``design``.
+    aside
+        A sentence about a campaign that could not be taken.
+    """
+    way = "`bayesexpr sbc RUN --simulations 200` tries this study's own design."
     if record is None:
-        return Measured(
-            1,
+        text = (
             f"No calibration record is committed for {model.NAME} with these options and priors by {method}: whether "
-            f"its posteriors mean what they say was not tried. `bayesexpr sbc {model.NAME}` makes a campaign.",
-            topic="calibration",
+            f"its posteriors mean what they say was not tried. {way}"
         )
+        return Measured(1, f"{text} {aside}".rstrip(), topic="calibration")
+    own = "design" in record
     other = "" if record["same_method"] else f" not by {method} but"
+    studies = f"of {record['design']}" if own else f"of {record['scenario']}, not of this study's design"
     text = (
         f"Simulation-based calibration of this program, options and priors{other} by {record['method']} "
-        f"({record['simulations']} simulations of {record['scenario']}, not of this study's design): "
-        f"{record['verdict']}; {record['reason']}."
+        f"({record['simulations']} simulations {studies}): {record['verdict']}; {record['reason']}."
     )
+    text += "" if record["same_method"] else f" It does not try {method} itself."
+    text += "" if own else f" {way}"
     severity = 0 if record["verdict"] == "PASS" else 2 if record["verdict"] == "FAIL" and record["same_method"] else 1
-    return Measured(severity, text, topic="calibration")
+    return Measured(max(severity, int(bool(aside))), f"{text} {aside}".rstrip(), topic="calibration")

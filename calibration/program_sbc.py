@@ -1,4 +1,4 @@
-"""Simulation-based calibration of a program of the ladder, in one call."""
+"""Simulation-based calibration of a program of the ladder, or of the design of a finished fit, in one call."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
+from bayesexpr.de_fit import DEFit
 from bayesexpr.errors import OptionError
 from bayesexpr.models import registry
 from bayesexpr.models.base import Model
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Prior, parse_prior
+from bayesexpr.program_fit import Fit
 from bayesexpr.stan.settings import SamplerSettings
 
 from .backend import Backend, ExactBackend
 from .campaign import DRAWS_RANKED, Progress, run_campaign
 from .de_scenario import BLOCKED_SETTINGS, DEBackend, DEQuantities, decide
 from .de_scenario import SETTINGS as SETTINGS_DE
+from .fit_scenario import FitScenario, program_and_design
 from .result import Campaign
 from .scenarios import ModelScenario, Scenario
 from .stan_backend import SETTINGS, StanBackend
@@ -34,13 +37,13 @@ METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact", "blocked")
 
 
 def sbc(
-    model: str | Model,
+    model: str | Model | Fit | DEFit,
     *,
     simulations: int,
     scenario: Mapping[str, Any] | None = None,
     options: Mapping[str, str] | None = None,
     prior: Mapping[str, Prior | str] | None = None,
-    method: str = "nuts",
+    method: str | None = None,
     settings: SamplerSettings | None = None,
     seed: int = 1,
     L: int = DRAWS_RANKED,
@@ -58,19 +61,22 @@ def sbc(
     Parameters
     ----------
     model
-        Name of a program, or the program itself with its options and priors.
+        Name of a program, or the program itself with its options and priors; or a finished fit, whose program, options,
+        priors and design are then taken: samples, covariates, size factors, lengths, and at most 50 of genes that are
+        replicates of each other (:data:`~bayesexpr.calibration.fit_scenario.GENES`). ``fit.check(campaign=...)`` shows
+        such a campaign in the certificate.
     simulations
         Number of simulated data sets: 20 find gross errors, 200 most, 1000 and more the subtle ones. The verdict says
         what its number would have caught.
     scenario
-        What to simulate (sizes, designs, lengths); the program's own small scenario unless given.
+        What to simulate (sizes, designs, lengths); the program's own small scenario unless given. Not with a fit.
     options, prior
         Structure and numbers of the program, if it is given by name.
     method
         ``nuts``; ``pathfinder``, ``laplace``, ``advi``; ``exact`` where there is a closed form; ``blocked``, the
-        flagship's other sampler.
+        flagship's other sampler. By default that of the fit, or nuts.
     settings
-        Of the sampler.
+        Of the sampler; short ones of the campaign's own unless given, for a fit, too.
     seed, L, folder, workers, executor, scheduler, progress
         See :func:`~bayesexpr.calibration.campaign.run_campaign`.
 
@@ -82,7 +88,7 @@ def sbc(
     Raises
     ------
     InputError
-        If the program, an option, the scenario or the folder is wrong.
+        If the program, an option, the scenario or the folder is wrong, or a fit cannot be simulated.
     ToolchainError
         If Stan cannot be built here.
     """
@@ -102,34 +108,61 @@ def sbc(
 
 
 def plan(
-    model: str | Model,
+    model: str | Model | Fit | DEFit,
     *,
     scenario: Mapping[str, Any] | None = None,
     options: Mapping[str, str] | None = None,
     prior: Mapping[str, Prior | str] | None = None,
-    method: str = "nuts",
+    method: str | None = None,
     settings: SamplerSettings | None = None,
 ) -> tuple[Scenario, Backend]:
     """Return the scenario and the backend that :func:`sbc` runs."""
+    if isinstance(model, Fit | DEFit):
+        if scenario or options or prior:
+            raise OptionError(
+                "a fit has a design, options and priors already: scenario, options and prior are not given."
+            )
+        chosen, given = program_and_design(model)
+        how = _backend(chosen, method or _method_of(model), settings)
+        return FitScenario(chosen, given, **_measured(chosen)), how
+    chosen = _model(model, options, prior)
+    return ModelScenario(chosen, dict(scenario or {}), **_measured(chosen)), _backend(
+        chosen, method or "nuts", settings
+    )
+
+
+def _measured(model: Model) -> dict[str, Any]:
+    """Test quantities and decisions that are the flagship's own."""
+    return {"quantities": DEQuantities(model), "deciding": decide} if isinstance(model, NegativeBinomialDE) else {}
+
+
+def _backend(model: Model, method: str, settings: SamplerSettings | None) -> Backend:
     if method not in METHODS:
         raise OptionError(f"a method is one of {', '.join(METHODS)}; it is {method!r}.")
-    chosen = _model(model, options, prior)
-    given = dict(scenario or {})
-    if isinstance(chosen, NegativeBinomialDE):
-        what = ModelScenario(chosen, given, quantities=DEQuantities(chosen), deciding=decide)
+    if isinstance(model, NegativeBinomialDE):
         if method not in ("nuts", "blocked"):
-            raise OptionError(f"{chosen.NAME} is calibrated by nuts or blocked; the method given is {method!r}.")
+            raise OptionError(f"{model.NAME} is calibrated by nuts or blocked; the method given is {method!r}.")
         own = SETTINGS_DE if method == "nuts" else BLOCKED_SETTINGS
-        return what, DEBackend(chosen, settings or own, method)
+        return DEBackend(model, settings or own, method)
     if method == "blocked":
-        raise OptionError(f"the blocked sampler is one of negative_binomial_de; {chosen.NAME} has nuts.")
-    what = ModelScenario(chosen, given)
+        raise OptionError(f"the blocked sampler is one of negative_binomial_de; {model.NAME} has nuts.")
     if method == "exact":
-        return what, ExactBackend(chosen)
+        return ExactBackend(model)
     if settings is None:
-        warmup, draws = _ITERATIONS.get(chosen.NAME, (SETTINGS.warmup, SETTINGS.draws))
-        settings = replace(SETTINGS, warmup=warmup, draws=draws, adapt_delta=chosen.ADAPT_DELTA)
-    return what, StanBackend(chosen, settings, method)
+        warmup, draws = _ITERATIONS.get(model.NAME, (SETTINGS.warmup, SETTINGS.draws))
+        settings = replace(SETTINGS, warmup=warmup, draws=draws, adapt_delta=model.ADAPT_DELTA)
+    return StanBackend(model, settings, method)
+
+
+def _method_of(fit: Fit | DEFit) -> str:
+    method = str(fit.record["method"])
+    if method == "eb":
+        raise OptionError(
+            "the fit is by eb, which learns from all genes at once: a campaign of fifty would neither vouch for it nor "
+            "speak against it. Say --method nuts or blocked: the campaign then tries the program and its priors for "
+            "this design, and the certificate says that it does not try eb."
+        )
+    return method
 
 
 def _model(model: str | Model, options: Mapping[str, str] | None, prior: Mapping[str, Prior | str] | None) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayesexpr.report.figures import Image, image
@@ -29,7 +29,7 @@ def calibration_report(campaign: Campaign) -> Report:
                 title=title,
                 verdict=campaign.verdict,
                 identity=identity,
-                follows=[(key.replace("_", " "), value) for key, value in identity.items() if key != "versions"],
+                follows=_follows(identity),
                 L=campaign.table.L,
                 rules=RULES,
                 failures=sorted(campaign.table.failures.items())[:_FAILURES],
@@ -44,6 +44,13 @@ def calibration_report(campaign: Campaign) -> Report:
         return make
 
     return Report(title, {key: maker(key) for key in _SECTIONS})
+
+
+def _follows(identity: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """List what the ranks follow from; of studies of a fit's design also what that design is."""
+    rows = [(name.replace("_", " "), value) for name, value in identity.items() if name not in ("versions", "study")]
+    study = {f"study: {name}": value for name, value in identity.get("study", {}).items() if name != "program"}
+    return [*rows, *((name, ", ".join(f"{k} {v}" for k, v in value.items())) for name, value in study.items() if value)]
 
 
 def _images(campaign: Campaign) -> list[Image]:

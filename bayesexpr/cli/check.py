@@ -10,10 +10,15 @@ import click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--truth", type=click.Path(path_type=Path), help="Known log2 fold changes (gene, true_log2fc).")
+@click.option(
+    "--campaign",
+    type=click.Path(path_type=Path),
+    help="Calibration of the run's own design, made by `bayesexpr sbc RUN`; RUN/sbc, if there is one.",
+)
 @click.option("--seed", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--strict", is_flag=True, help="Exit with 4 where the fit is not trustworthy.")
-def check(run: Path, truth: Path | None, seed: int, quiet: bool, strict: bool) -> int:
+def check(run: Path, truth: Path | None, campaign: Path | None, seed: int, quiet: bool, strict: bool) -> int:
     """Check the fit in RUN: predictive checks, outlying counts, leave-one-out, priors, calibration."""
     from bayesexpr.calibration.certificate import CHECK
     from bayesexpr.calibration.outlying_cells import mark_outliers
@@ -26,9 +31,9 @@ def check(run: Path, truth: Path | None, seed: int, quiet: bool, strict: bool) -
     known, fit = read_truth(truth), load(run)
     progress = Silent() if quiet else Terminal(1)
     if isinstance(fit, DEFit):
-        certificate = fit.check(seed=seed, truth=known, progress=progress)
+        certificate = fit.check(seed=seed, truth=known, campaign=campaign, progress=progress)
     elif known is None:
-        certificate = fit.check(seed=seed, progress=progress)
+        certificate = fit.check(seed=seed, campaign=campaign, progress=progress)
     else:
         raise InputError(f"--truth is of a differential-expression run; {str(run)!r} is of {fit.model.NAME}.")
     certificate.write(run)

@@ -19,8 +19,8 @@ _ROWS = 20  # of each table
 _INTRODUCTIONS = {
     "prediction": "Does the fitted model make data like these? Tables are replicated from the fit, and every count is "
     "predicted from all the others.",
-    "calibration": "Do the posteriors of this program mean what they say? Before any study it was fitted many times to "
-    "data simulated from known parameters.",
+    "calibration": "Do the posteriors of this program mean what they say? It was fitted many times to data simulated "
+    "from known parameters.",
     "priors": "How much would the answer move if the priors were a little stronger or weaker?",
     "outliers": "Counts that are improbable given all the others may be errors, or biology that the model does not "
     "know: look at them before you believe their genes.",
@@ -158,14 +158,14 @@ def _table(table: pd.DataFrame, caption: str) -> CheckTable:
 
 
 def _record(certificate: Certificate) -> list[tuple[str, object]]:
-    """List what the calibration record of the program says."""
+    """List what the calibration record, of the program or of this design, says."""
     record = certificate.record
     if record is None:
         return []
     values = {
         "verdict": record["verdict"],
         "simulated studies": record["simulations"],
-        "of": record["scenario"],
+        "of": record.get("design", record["scenario"]),
         "fitted by": record.get("method"),
         "quantities ranked": record.get("quantities") or None,
         "so many simulations": record.get("severity") or None,
