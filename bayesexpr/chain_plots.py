@@ -105,10 +105,8 @@ def plot_rank(draws: xr.Dataset, *, axes: Sequence[Axes] | None = None) -> NDArr
 
     Parameters
     ----------
-    draws : xarray.Dataset
-        Variables [chain, draw, ...]; of many quantities, the twelve that mix worst by R-hat are drawn.
-    axes : sequence of matplotlib.axes.Axes, optional
-        One for each quantity.
+    draws, axes
+        As for :func:`plot_trace`.
 
     Returns
     -------

@@ -91,7 +91,8 @@ class PredictiveChecks:
         else:
             text = f"All {len(table)} test quantities of samples are like those of {REPLICATES} replicates"
             if len(outside):
-                text += f" within {100 * MATERIAL:.0f} %, though {len(outside)} lie outside what these differ by"
+                lie = "1 lies" if len(outside) == 1 else f"{len(outside)} lie"
+                text += f" within {100 * MATERIAL:.0f} %, though {lie} outside what these differ by"
             out.append(Finding(0, text + ".", topic="prediction"))
         if self.excluded:
             genes = "1 gene has draws" if self.excluded == 1 else f"{self.excluded} genes have draws"

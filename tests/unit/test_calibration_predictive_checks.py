@@ -75,7 +75,7 @@ def test_dispersions_by_moments() -> None:
     ("observed", "severity", "words"),
     [
         (100.0, 0, "All 3 test quantities of samples are like those of 200 replicates."),
-        (95.0, 0, "within 10 %, though 1 lie outside what these differ by."),
+        (95.0, 0, "within 10 %, though 1 lies outside what these differ by."),
         (80.0, 1, "1 of 3 test quantities of samples differ"),
     ],
 )
