@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from bayesexpr.de_fit import DEFit
 from bayesexpr.errors import OptionError
 from bayesexpr.models import registry
@@ -22,6 +24,7 @@ from .campaign import DRAWS_RANKED, Progress, run_campaign
 from .de_scenario import BLOCKED_SETTINGS, DEBackend, DEQuantities, decide
 from .de_scenario import SETTINGS as SETTINGS_DE
 from .fit_scenario import FitScenario, program_and_design
+from .quantities import ModelQuantities
 from .result import Campaign
 from .scenarios import ModelScenario, Scenario
 from .stan_backend import SETTINGS, StanBackend
@@ -124,16 +127,30 @@ def plan(
             )
         chosen, given = program_and_design(model)
         how = _backend(chosen, method or _method_of(model), settings)
-        return FitScenario(chosen, given, **_measured(chosen)), how
-    chosen = _model(model, options, prior)
-    return ModelScenario(chosen, dict(scenario or {}), **_measured(chosen)), _backend(
-        chosen, method or "nuts", settings
-    )
+        return FitScenario(chosen, given, **_measured(chosen, given)), how
+    chosen, given = _model(model, options, prior), dict(scenario or {})
+    return ModelScenario(chosen, given, **_measured(chosen, given)), _backend(chosen, method or "nuts", settings)
 
 
-def _measured(model: Model) -> dict[str, Any]:
-    """Test quantities and decisions that are the flagship's own."""
-    return {"quantities": DEQuantities(model), "deciding": decide} if isinstance(model, NegativeBinomialDE) else {}
+def _measured(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return test quantities and decisions, where they are not the default.
+
+    The density of a beta or gamma with a shape below one is infinite at zero, where draws are that are too small for a
+    number: it cannot be ranked. A program's own scenario has one such parameter, and then no log prior.
+    """
+    if isinstance(model, NegativeBinomialDE):
+        return {"quantities": DEQuantities(model), "deciding": decide}
+    if given and any(_is_infinite_at_an_edge(model.prior(name)) for name in model.PRIORS if name in model.PARAMETERS):
+        return {"quantities": ModelQuantities(model, leave_out=("log_prior",))}
+    return {}
+
+
+def _is_infinite_at_an_edge(prior: Prior) -> bool:
+    with np.errstate(all="ignore"):
+        try:
+            return bool(np.isposinf(prior.logpdf(np.array([0.0, 1.0]))).any())
+        except NotImplementedError:  # a distribution over vectors
+            return False
 
 
 def _backend(model: Model, method: str, settings: SamplerSettings | None) -> Backend:

@@ -137,6 +137,17 @@ def test_genes_that_are_replicates_are_fifty_at_most() -> None:
     assert few_genes(NegativeBinomialDE(), {"genes": 20}) == {"genes": 20}
 
 
+def test_a_prior_without_a_bound_is_not_ranked_where_there_are_many_draws_of_it() -> None:
+    """beta(0.01, 99.99): a theta below the smallest number has an infinite density; seed 1, 40 fits of three genes."""
+    fit = bx.fit("beta_binomial", {"count": [4, 0, 9], "total": [2000] * 3}, method="exact", draws=100, seed=1)
+    campaign = bx.calibration.sbc(fit, simulations=40)
+    assert campaign.verdict.status == "PASS"
+    assert "sum(logit_theta)" in campaign.table.names
+    assert "log_prior" not in campaign.table.names
+    mild = bx.fit("beta_binomial", fit.data, prior={"theta": bx.Beta(2, 50)}, method="exact", draws=100, seed=1)
+    assert "log_prior" in bx.calibration.sbc(mild, simulations=1).table.names
+
+
 def test_what_cannot_be_simulated_says_why() -> None:
     model = registry.get("transcript_compatibility")()
     data = {"count": [5, 7], "compatibility": [[0, 0], [1, 1]], "transcript_length": [500.0, 900.0]}
