@@ -86,8 +86,8 @@ def fit_de(
         ``nuts``: Stan's. ``blocked``: genes and hyperparameters in turn, the same posterior in less time.
         ``eb``: empirical Bayes, an approximation: hyperparameters by marginal likelihood, then every gene by
         importance sampling; `draws` of the settings are all the draws that are kept.
-        ``auto``: NUTS up to 5,000 genes, and wherever the program has no kernel; eb above 2 million counts (genes
-        times samples), else blocked.
+        ``auto``: NUTS up to 5,000 genes, and wherever the program has no kernel (density=stan); eb above 2 million
+        counts (genes times samples), else blocked.
     settings
         Chains, iterations, seed and cores; `seed` and `cores` are short for those of its fields.
     scheduler
@@ -184,9 +184,11 @@ def _by_chains(job: _Job, method: str, sample: Sample, home: Path, scratch: Path
     warm = warm_start(job.model, full, np.random.default_rng([settings.seed, 1]), job.built.library)
     clock["warm"] = time.monotonic()
     thin = settings.thin_for(method, full["G"])
+    threads = settings.cores // settings.chains
     job.news.say(
         f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
         f"({settings.warmup} warm-up + {settings.draws} draws{f', each of {thin} iterations' if thin > 1 else ''})"
+        f"{f', {threads} threads each' if threads > 1 else ''}"
     )
     chains, used = sample(job.model, job.inputs, warm, job.built, settings, scratch, job.news)
     clock["sampled"] = time.monotonic()

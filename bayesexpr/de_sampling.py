@@ -67,7 +67,8 @@ class DESettings:
     seed
         Of everything random in the fit.
     cores
-        Processes at once; all of the machine's by default.
+        All of the machine's by default. As many chains run at once; where there are more cores than chains, the genes
+        are shared out among threads within each chain, whose draws are the same whatever the number of threads.
     starts
         Where chains start: at draws from the ``approximation`` of the posterior, or ``overdispersed``, at draws from a
         distribution with three times its standard deviations; those need a longer warm-up.
@@ -127,10 +128,7 @@ def choose_method(asked: str, model: NegativeBinomialDE, genes: int, samples: in
 
 
 def _no_kernel(model: NegativeBinomialDE) -> str:
-    for option, value in (("dispersion", "trend"), ("density", "kernel")):
-        if model.options[option] != value:
-            return f"there is none with {option}={model.options[option]}"
-    return ""
+    return "" if model.options["density"] == "kernel" else f"there is none with density={model.options['density']}"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
                             center = data.vals_r("center"), scale = data.vals_r("scale"),
                             log_f = data.vals_r("log_size_factor");
   const bx_nbde_sizes sizes{static_cast<int64_t>(G), static_cast<int64_t>(S), static_cast<int64_t>(K),
-                            static_cast<int64_t>(R), static_cast<int64_t>(C)};
+                            static_cast<int64_t>(R), static_cast<int64_t>(C), static_cast<int64_t>(P - 1 - K - R)};
   bx_nbde_data* core =
       bx_nbde_prepare(&sizes, counts.data(), length.data(), 1, static_cast<int64_t>(S), design.data(), nuisance.data());
 

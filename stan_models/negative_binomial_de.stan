@@ -183,7 +183,7 @@ model {
   for (p in 1 : P) shift[p] = (driver[p] * (theta - theta_center))';
 //% if density == "kernel"
   z ~ genes(shift, center, slope, scale, prior_only, count, log_length, component_design, nuisance_design,
-            /*= "nu" if effects != "normal" else "0" =*/, mu_alpha, sigma_alpha, log_a0, log_a1, sigma_phi,
+            /*= "nu" if effects != "normal" else "0" =*/, mu_alpha, sigma_alpha, /*= "log_a0, log_a1, sigma_phi" if dispersion == "trend" else "theta[3], negative_infinity(), 0.0" =*/,
             m, s, log_weight, tau[nuisance_term], log_f);
 //% else
   matrix[G, P] psi = unwhiten(z, shift, center, slope, scale);

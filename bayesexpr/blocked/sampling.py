@@ -64,7 +64,7 @@ def sample(
     done, stop = [0] * settings.chains, threading.Event()
 
     def run(number: int) -> ChainDraws:
-        target = Target(model, data, warm.whitening, library)
+        target = Target(model, data, warm.whitening, library, threads=settings.threads)
         chain = Chain(target, begin[number]["zeta"], begin[number]["z"], np.random.default_rng(seeds[number]))
 
         def tick() -> None:

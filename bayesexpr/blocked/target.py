@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesexpr.distributions import Float, sum_to_zero_basis
-from bayesexpr.errors import OptionError
-from bayesexpr.models.de_core import GeneCore
+from bayesexpr.models.de_core import GeneCore, dispersion_for_core
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.models.de_whitened_core import Noise, WhitenedCore
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
@@ -25,25 +24,25 @@ class Target:
         As ``model.complete`` returns it.
     library
         The kernel's core as a shared library.
-
-    Raises
-    ------
-    OptionError
-        The program's options are not those of the kernel.
+    threads
+        Threads that share the genes.
     """
 
-    def __init__(self, model: NegativeBinomialDE, data: Mapping[str, Any], whitening: Whitening, library: Path) -> None:
-        if model.options["dispersion"] != "trend":
-            raise OptionError(
-                "the blocked sampler needs dispersion=trend, which its kernel computes; it is "
-                f"dispersion={model.options['dispersion']}. Use method nuts."
-            )
+    def __init__(
+        self,
+        model: NegativeBinomialDE,
+        data: Mapping[str, Any],
+        whitening: Whitening,
+        library: Path,
+        *,
+        threads: int = 1,
+    ) -> None:
         self.model, self.data, self.whitening = model, data, whitening
         self.at: Layout = model.layout(data)
         self.nu = 0.0 if model.options["effects"] == "normal" else SLAB_NU
         designs = (data["component_design"], data["nuisance_design"])
-        core = GeneCore(library, data["count"], *designs, data["log_length"])
-        self._core = WhitenedCore(core, whitening.center, whitening.scale, whitening.slope)
+        core = GeneCore(library, data["count"], *designs, data["log_length"], trend=self.at.trend)
+        self._core = WhitenedCore(core, whitening.center, whitening.scale, whitening.slope, threads=threads)
         self._basis = sum_to_zero_basis(self.at.S)
         self._term = np.asarray(data["nuisance_term"], dtype=np.int64)
 
@@ -52,14 +51,15 @@ class Target:
         at = self.at
         theta = self.whitening.theta(zeta)
         h = at.hyper(theta, self.data["log_size_factor"])
-        hyper = self._for_core(theta, h)
+        hyper = self._for_core(h)
         value, _, d_shift, d = self._core.density(z, self._shift(theta), hyper)
         slope = hyper_gradient(self.model, at, theta, h)
         slope[0] += d["mu_alpha"]
         slope[1] += d["sigma_alpha"] * hyper["sigma_alpha"]
-        slope[2] += d["log_a0"]
-        slope[3] += d["log_a1"]
-        slope[4] += d["sigma_phi"] * hyper["sigma_phi"] * (1 - hyper["sigma_phi"] / at.sigma_phi_max)
+        slope[2] += d["log_a0"]  # of the common dispersion where there is no trend
+        if at.trend:
+            slope[3] += d["log_a1"]
+            slope[4] += d["sigma_phi"] * hyper["sigma_phi"] * (1 - hyper["sigma_phi"] / at.sigma_phi_max)
         if at.spike:
             slope[at.m] += d["m"]
         slope[at.s] += d["s"] * hyper["s"]
@@ -84,7 +84,7 @@ class Target:
         """
         G, P, K = self.data["G"], self.at.P, self.at.K
         theta = self.whitening.theta(zeta)
-        hyper = self._for_core(theta, self.at.hyper(theta, self.data["log_size_factor"]))
+        hyper = self._for_core(self.at.hyper(theta, self.data["log_size_factor"]))
         momentum, log_uniform = rng.standard_normal((P, G)), np.log1p(-rng.random((2, G)))
         effect = rng.standard_normal((K, G))
         if self.nu > 0:
@@ -94,15 +94,13 @@ class Target:
     def _shift(self, theta: Float) -> Float:
         return np.asarray(np.einsum("pjh,h->pj", self.whitening.driver, theta - self.whitening.theta_center))
 
-    def _for_core(self, theta: Float, h: Mapping[str, Float]) -> dict[str, Any]:
+    def _for_core(self, h: Mapping[str, Float]) -> dict[str, Any]:
         """Hyperparameters as the core names them."""
         return {
             "nu": self.nu,
             "mu_alpha": h["mu_alpha"],
             "sigma_alpha": h["sigma_alpha"],
-            "log_a0": theta[2],
-            "log_a1": theta[3],
-            "sigma_phi": h["sigma_phi"],
+            **dispersion_for_core(h, self.at.trend),
             "s": h["s"],
             "m": h.get("m", np.zeros(self.at.K)),
             "log_weight": np.log(h["weight"]) if self.at.C > 1 else np.zeros(1),
@@ -112,15 +110,18 @@ class Target:
 
 
 def hyper_gradient(model: NegativeBinomialDE, at: Layout, theta: Float, h: Mapping[str, Float]) -> Float:
-    """Gradient [H] of ``model.hyper_log_density`` in theta, for the program with a dispersion trend."""
+    """Gradient [H] of ``model.hyper_log_density`` in theta."""
     prior = model.prior
     slope = np.zeros(at.H)
     slope[0] = -(theta[0] - prior("mu_alpha").mean) / prior("mu_alpha").sd ** 2
-    for place, name in ((1, "sigma_alpha"), (2, "a0"), (3, "a1")):
+    for place, name in ((1, "sigma_alpha"), *(((2, "a0"), (3, "a1")) if at.trend else ())):
         slope[place] = -(theta[place] - prior(name).log_mean) / prior(name).log_sd ** 2
-    spread = h["sigma_phi"]
-    ratio, pull = spread / at.sigma_phi_max, np.log(spread) - prior("sigma_phi").log_mean
-    slope[4] = -pull / prior("sigma_phi").log_sd ** 2 * (1 - ratio) - ratio
+    if at.trend:
+        spread = h["sigma_phi"]
+        ratio, pull = spread / at.sigma_phi_max, np.log(spread) - prior("sigma_phi").log_mean
+        slope[4] = -pull / prior("sigma_phi").log_sd ** 2 * (1 - ratio) - ratio
+    else:
+        slope[2] = 1 - prior("dispersion").rate * h["dispersion"]
     if model.options["effects"] == "normal":
         slope[at.s] = 1 - (h["s"] / prior("s_normal").sd) ** 2
     else:

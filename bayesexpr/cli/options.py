@@ -29,7 +29,7 @@ def sampler_options(warmup: int, draws: int) -> Decorator:
     def add(command: Any) -> Any:
         for option in (
             click.option("--quiet", is_flag=True, help="No progress."),
-            click.option("--cores", type=click.IntRange(1), help="Processes at once [default: all]."),
+            click.option("--cores", type=click.IntRange(1), help="Cores to use [default: all]."),
             click.option("--seed", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True),
             click.option("--draws", type=click.IntRange(1), default=draws, show_default=True, help="Per chain."),
             click.option("--warmup", type=click.IntRange(0), default=warmup, show_default=True, help="Per chain."),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesexpr.distributions import Float, nb2_logpmf, normal_logpdf, spherical_student_t_logpdf, trigamma
-from bayesexpr.models.de_core import GeneCore
+from bayesexpr.models.de_core import GeneCore, dispersion_for_core
 from bayesexpr.models.de_layout import Layout
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 
@@ -88,7 +88,7 @@ class Study:
         full = self.full
         length = full["log_length"] if np.any(full["log_length"]) else None
         return tuple(
-            GeneCore(self.library, full["count"], design[None], full["nuisance_design"], length)
+            GeneCore(self.library, full["count"], design[None], full["nuisance_design"], length, trend=self.at.trend)
             for design in full["component_design"]
         )
 
@@ -198,9 +198,7 @@ def _for_core(study: Study, hyper: Mapping[str, Float]) -> dict[str, Any]:
         "nu": study.nu or 0.0,
         "mu_alpha": hyper["mu_alpha"],
         "sigma_alpha": hyper["sigma_alpha"],
-        "log_a0": np.log(hyper["a0"]),
-        "log_a1": np.log(hyper["a1"]),
-        "sigma_phi": hyper["sigma_phi"],
+        **dispersion_for_core(hyper, study.at.trend),
         "s": hyper["s"],
         "m": hyper.get("m", np.zeros(study.at.K)),
         "log_weight": np.zeros(1),

@@ -51,10 +51,12 @@ class HyperDraws:
         h, at = self.natural, self.study.at
         one = (len(self.theta), 1)
         log_f = np.broadcast_to(h["log_f"], (len(self.theta), at.S))
-        columns = [h["mu_alpha"], 1 / h["sigma_alpha"], np.log(h["sigma_alpha"]), h["a0"], h["a1"], h["sigma_phi"]]
-        parts = [np.reshape(column, one) for column in (*columns, h["s"])]
+        none = np.zeros(one)
+        dispersion = (h["a0"], h["a1"], h["sigma_phi"]) if at.trend else (h["dispersion"], none, none)
+        columns = [h["mu_alpha"], 1 / h["sigma_alpha"], np.log(h["sigma_alpha"]), *dispersion, h["s"]]
+        parts = [np.reshape(column, one) for column in columns]
         parts.append(h["m"] if at.spike else np.zeros((len(self.theta), at.K)))
-        parts.append(np.log(h["weight"]) if at.C > 1 else np.zeros(one))
+        parts.append(np.log(h["weight"]) if at.C > 1 else none)
         parts += [h["tau"][:, self.study.full["nuisance_term"]], log_f, np.exp(log_f)]
         return np.ascontiguousarray(np.concatenate(parts, axis=1).T)
 
@@ -99,7 +101,7 @@ class Target:
         if study.library is not None:
             length = full["log_length"] if np.any(full["log_length"]) else None
             designs = full["component_design"], full["nuisance_design"]
-            self._core = GeneCore(study.library, full["count"], *designs, length)
+            self._core = GeneCore(study.library, full["count"], *designs, length, trend=study.at.trend)
 
     def evaluate(self, psi: Float, hyper: HyperDraws) -> Evaluation:
         """Evaluate coordinates psi [gene, P, draw]."""

@@ -60,7 +60,7 @@ def warm_start(
     rng
         Chooses the pilot's genes.
     library
-        The kernel's core as a shared library, for speed; it knows the dispersion trend only.
+        The kernel's core as a shared library, for speed.
     """
     at = model.layout(data)
     study = Study.of(model, data, library)

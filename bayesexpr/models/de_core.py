@@ -23,7 +23,7 @@ _VECTORS = ("m", "log_weight", "tau", "log_f")
 
 
 class _Sizes(ctypes.Structure):
-    _fields_ = [(name, Int) for name in ("genes", "samples", "tested", "nuisance", "components")]
+    _fields_ = [(name, Int) for name in ("genes", "samples", "tested", "nuisance", "components", "deviates")]
 
 
 class HyperRecord(ctypes.Structure):
@@ -65,6 +65,8 @@ class GeneCore:
         [S, R] design of all other terms.
     log_length
         [S, G] log effective lengths; None for none.
+    trend
+        Whether dispersions scatter around a trend; else all genes share one, and have no coordinate e.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class GeneCore:
         component_design: ArrayLike,
         nuisance_design: ArrayLike,
         log_length: ArrayLike | None = None,
+        *,
+        trend: bool = True,
     ) -> None:
         self.library = open_library(library)
         y = np.ascontiguousarray(count, dtype=np.int32)
@@ -82,10 +86,10 @@ class GeneCore:
         self.C, self.K = len(designs), designs[0].shape[1]
         nuisance = np.asfortranarray(nuisance_design, dtype=np.float64).reshape(self.S, -1, order="F")
         self.R = nuisance.shape[1]
-        self.P = 2 + self.K + self.R
+        self.P = 1 + int(trend) + self.K + self.R
         length = None if log_length is None else shaped(log_length, (self.S, self.G), "log_length")
         handle = self.library.bx_nbde_prepare(
-            ctypes.byref(_Sizes(self.G, self.S, self.K, self.R, self.C)),
+            ctypes.byref(_Sizes(self.G, self.S, self.K, self.R, self.C, int(trend))),
             pointers(list(y)),
             None if length is None else length.ctypes.data,
             self.G,
@@ -96,6 +100,7 @@ class GeneCore:
         if not handle:
             raise MemoryError(f"no memory for {self.G} genes x {self.S} samples")
         self.handle: int = handle
+        self.parts = int(self.library.bx_nbde_parts(handle))
         weakref.finalize(self, self.library.bx_nbde_release, handle)
 
     def gene_slopes(self, psi: ArrayLike, hyper: Mapping[str, Any]) -> tuple[Float, Float]:
@@ -115,10 +120,10 @@ class GeneCore:
         Parameters
         ----------
         psi
-            [G, P] coordinates alpha, e, d[K], u[R].
+            [G, P] coordinates alpha, e (with a trend), d[K], u[R].
         hyper
             nu (0: normal slab), mu_alpha, sigma_alpha, log_a0, log_a1, sigma_phi, s, m [K], log_weight [C], tau [R]
-            (one per column), log_f [S].
+            (one per column), log_f [S]; see :func:`dispersion_for_core`.
 
         Returns
         -------
@@ -185,6 +190,19 @@ class GeneCore:
         return HyperRecord(*scalars, *(vector.ctypes.data for vector in vectors)), vectors
 
 
+def dispersion_for_core(hyper: Mapping[str, Any], trend: bool) -> dict[str, Any]:
+    """Return what the core takes for the dispersions; one that all genes share is a trend that is flat.
+
+    Parameters
+    ----------
+    hyper
+        As :meth:`bayesexpr.models.de_layout.Layout.hyper` returns them.
+    """
+    if not trend:
+        return {"log_a0": np.log(hyper["dispersion"]), "log_a1": -np.inf, "sigma_phi": 0.0}
+    return {"log_a0": np.log(hyper["a0"]), "log_a1": np.log(hyper["a1"]), "sigma_phi": hyper["sigma_phi"]}
+
+
 def shaped(value: ArrayLike, shape: tuple[int, ...], name: str, order: Literal["C", "F"] = "C") -> Float:
     """Return an array of doubles of this shape and order, without a copy where it is one already."""
     array = np.asarray(value, dtype=np.float64, order=order)
@@ -206,12 +224,20 @@ def open_library(library: Path) -> ctypes.CDLL:
     opened.bx_nbde_prepare.argtypes = [Pointer, Pointer, Pointer, Int, Int, Pointer, Pointer]
     opened.bx_nbde_release.restype = None
     opened.bx_nbde_release.argtypes = [Pointer]
+    opened.bx_nbde_parts.restype = Int
+    opened.bx_nbde_parts.argtypes = [Pointer]
+    opened.bx_nbde_sums.restype = Int
+    opened.bx_nbde_sums.argtypes = [Pointer] * 2
+    opened.bx_nbde_genes_of_parts.restype = None
+    opened.bx_nbde_genes_of_parts.argtypes = [*[Pointer] * 4, ctypes.c_int, Int, Int, *[Pointer] * 2]
+    opened.bx_nbde_total.restype = Double
+    opened.bx_nbde_total.argtypes = [Pointer] * 6
     opened.bx_nbde_genes.restype = Double
     opened.bx_nbde_genes.argtypes = [*[Pointer] * 4, ctypes.c_int, *[Pointer] * 3]
     opened.bx_nbde_gene_terms.restype = None
     opened.bx_nbde_gene_terms.argtypes = [Pointer] * 6
     opened.bx_nbde_gene_moves.restype = None
-    opened.bx_nbde_gene_moves.argtypes = [*[Pointer] * 3, Int, *[Pointer] * 3]
+    opened.bx_nbde_gene_moves.argtypes = [*[Pointer] * 3, Int, Pointer, Int, Int, *[Pointer] * 2]
     opened.bx_nbde_component_log_lik.restype = None
     opened.bx_nbde_component_log_lik.argtypes = [Pointer, Int, *[Pointer] * 6]
     opened.bx_nbde_draws.restype = None

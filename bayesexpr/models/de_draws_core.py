@@ -26,9 +26,10 @@ def evaluate_draws(core: GeneCore, nu: float, rows: Float, psi: Float) -> tuple[
         Degrees of freedom of the slab; 0 for a normal one.
     rows
         [row, D] hyperparameters of each draw: mu_alpha, 1 / sigma_alpha, log sigma_alpha, a0, a1, sigma_phi, s, m [K],
-        log_weight [C], tau [R] (one per column), log_f [S], exp(log_f) [S].
+        log_weight [C], tau [R] (one per column), log_f [S], exp(log_f) [S]; a dispersion that all genes share is a0,
+        with a1 and sigma_phi zero.
     psi
-        [G, P, D] coordinates alpha, e, d[K], u[R].
+        [G, P, D] coordinates alpha, e (with a trend), d[K], u[R].
 
     Returns
     -------

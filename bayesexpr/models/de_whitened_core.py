@@ -1,13 +1,17 @@
 """The density of ``negative_binomial_de`` in whitened coordinates, and Markov moves of its genes, by the compiled core.
 
 The density is the Stan program's: :class:`bayesexpr.models.de_core.GeneCore` calls the code that the program calls.
+Genes are cut into parts that do not depend on the number of threads, and sums over genes are added part by part in
+their order, so that the result is the same to the last bit whatever that number.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,15 +61,23 @@ class WhitenedCore:
         [G, P].
     slope
         [P, G, J]; see :class:`bayesexpr.models.de_layout.Whitening`.
+    threads
+        Threads that share the genes, the caller's included.
     """
 
-    def __init__(self, core: GeneCore, center: ArrayLike, scale: ArrayLike, slope: ArrayLike) -> None:
+    def __init__(
+        self, core: GeneCore, center: ArrayLike, scale: ArrayLike, slope: ArrayLike, *, threads: int = 1
+    ) -> None:
         self.core = core
         shape = (core.G, core.P)
         self._center, self._scale = shaped(center, shape, "center", "F"), shaped(scale, shape, "scale", "F")
         self._slopes = [np.asfortranarray(one, dtype=np.float64) for one in np.asarray(slope)]
         self._table = pointers(self._slopes)
         self._drivers = self._slopes[0].shape[1]
+        threads = min(threads, core.parts)
+        edges = [core.parts * k // threads for k in range(threads + 1)]
+        self._shares = list(pairwise(edges))
+        self._others = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
     def density(
         self, z: Float, shift: ArrayLike, hyper: Mapping[str, Any]
@@ -94,15 +106,18 @@ class WhitenedCore:
         out = {name: np.empty(size) for name, size in sizes.items()}
         back = HyperGradient(**{name: array.ctypes.data for name, array in out.items()})
         d_z, d_shift = np.empty_like(at, order="F"), np.empty_like(drivers, order="F")
-        value = core.library.bx_nbde_genes(
-            core.handle,
-            ctypes.byref(self._map(drivers)),
-            at.ctypes.data,
-            ctypes.byref(record),
-            0,
-            d_z.ctypes.data,
-            d_shift.ctypes.data,
-            ctypes.byref(back),
+        map_record = self._map(drivers)
+        place, given = ctypes.byref(map_record), ctypes.byref(record)
+        sums = np.empty((core.parts, core.library.bx_nbde_sums(core.handle, place)))
+
+        def evaluate(first: int, last: int) -> None:
+            core.library.bx_nbde_genes_of_parts(
+                core.handle, place, at.ctypes.data, given, 0, first, last, d_z.ctypes.data, sums.ctypes.data
+            )
+
+        self._share(evaluate)
+        value = core.library.bx_nbde_total(
+            core.handle, place, given, sums.ctypes.data, d_shift.ctypes.data, ctypes.byref(back)
         )
         del kept
         return float(value), d_z, d_shift, {name: getattr(back, name) for name in SCALARS} | out
@@ -140,17 +155,32 @@ class WhitenedCore:
             shaped(noise.effect, (core.K, core.G), "effect"),
         ]
         acceptance = np.empty((2, core.G))
-        core.library.bx_nbde_gene_moves(
-            core.handle,
-            ctypes.byref(self._map(drivers)),
-            ctypes.byref(record),
-            leaps,
-            ctypes.byref(NoiseRecord(*(part.ctypes.data for part in parts))),
-            z.ctypes.data,
-            acceptance.ctypes.data,
-        )
+        map_record, random = self._map(drivers), NoiseRecord(*(part.ctypes.data for part in parts))
+
+        def walk(first: int, last: int) -> None:
+            core.library.bx_nbde_gene_moves(
+                core.handle,
+                ctypes.byref(map_record),
+                ctypes.byref(record),
+                leaps,
+                ctypes.byref(random),
+                first,
+                last,
+                z.ctypes.data,
+                acceptance.ctypes.data,
+            )
+
+        self._share(walk)
         del kept
         return acceptance[0], acceptance[1]
+
+    def _share(self, work: Callable[[int, int], None]) -> None:
+        """Have every thread work on its parts of the genes, given as the first and the one after the last."""
+        own, *rest = self._shares
+        waiting = [self._others.submit(work, *share) for share in rest] if self._others is not None else []
+        work(*own)
+        for one in waiting:
+            one.result()
 
     def _map(self, drivers: Float) -> MapRecord:
         if drivers.shape != (self.core.P, self._drivers):

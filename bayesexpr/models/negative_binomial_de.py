@@ -29,7 +29,7 @@ from bayesexpr.names import GENE, SAMPLE
 SLAB_NU = 4.0
 """Degrees of freedom of the slab: heavy enough that the strongest real genes are not shrunk into dispersion."""
 
-CHAPTER_OPTIONS = {"effects": "normal", "dispersion": "global", "density": "stan"}
+CHAPTER_OPTIONS = {"effects": "normal", "dispersion": "global"}
 """The published model's structure: one dispersion, a normal prior on every effect."""
 
 
@@ -50,7 +50,7 @@ class NegativeBinomialDE(Model):
         "size_factors": Option(
             ("estimated", "fixed"), "estimated around the robust size factors given, or taken as known"
         ),
-        "density": Option(("kernel", "stan"), "C++ kernel with analytic gradient (trend only), or plain Stan"),
+        "density": Option(("kernel", "stan"), "C++ kernel with analytic gradient, or plain Stan"),
     }
     PRIORS: ClassVar[Mapping[str, PriorSlot]] = {
         "mu_alpha": PriorSlot(
@@ -116,12 +116,7 @@ class NegativeBinomialDE(Model):
     SCENARIO: ClassVar[Mapping[str, Any]] = {"genes": 50, "design": [[-0.5]] * 3 + [[0.5]] * 3}
 
     def __post_init__(self) -> None:
-        asked = self.options.get("density")
         super().__post_init__()
-        if self.options["dispersion"] == "global":
-            if asked == "kernel":
-                raise OptionError("the kernel knows dispersion = trend only; leave density out or set density=stan.")
-            object.__setattr__(self, "options", {**self.options, "density": "stan"})
         for name, prior in self.priors.items():
             bounded = name == "sigma_phi"
             if isinstance(prior, LogNormal) and math.isfinite(prior.upper) != bounded:

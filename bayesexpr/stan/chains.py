@@ -24,12 +24,10 @@ _LINE = 500  # bytes kept of one line of a log
 _FIRST, _LAST = 50, 200  # lines kept of a log
 
 # glibc would give the sampler's temporaries back to the system at every leapfrog step, and fetch them again.
-# A chain has one thread: as many chains run as there are cores.
 _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
-    "STAN_NUM_THREADS": "1",
 }
 
 
@@ -85,6 +83,7 @@ def run_chains(
     progress: ChainProgress | None = None,
     on_start: Callable[[Task], str | None] | None = None,
     timeout: float | None = None,
+    threads: int = 1,
 ) -> tuple[str, ...]:
     """Run all chains to their end, at most ``cores`` at once.
 
@@ -104,6 +103,8 @@ def run_chains(
         Asked at each sign of life whether to go on; a sentence stops everything.
     timeout : float, optional
         Seconds after which a chain is ended and the run fails.
+    threads : int
+        Threads of each chain, for programs that can use them.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def run_chains(
         try:
             while waiting or running:
                 while waiting and len(running) < cores:
-                    chain = _start(*waiting.popleft())
+                    chain = _start(*waiting.popleft(), threads)
                     running.append(chain)
                     assert chain.process.stdout is not None
                     os.set_blocking(chain.process.stdout.fileno(), False)
@@ -148,13 +149,13 @@ def run_chains(
     return tuple(retries)
 
 
-def _start(task: Task, attempt: int) -> _Running:
+def _start(task: Task, attempt: int, threads: int) -> _Running:
     for output in task.outputs:
         output.unlink(missing_ok=True)
     process = processes.start(
         task.command,
         folder=task.folder,
-        environment=os.environ | _ENVIRONMENT,
+        environment=os.environ | _ENVIRONMENT | {"STAN_NUM_THREADS": str(threads)},
         output=subprocess.PIPE,
         at_parents_death=signal.SIGKILL,
     )

@@ -143,6 +143,7 @@ def _run(
         progress=progress,
         on_start=enough_disk,
         timeout=timeout,
+        threads=settings.threads,
     )
     files = tuple(_chain_file(folder, chain, seed, binary) for chain, seed in seeds.items())
     return ChainFiles(folder, files, data_file, settings.warmup, settings.draws, settings.thin, retries)

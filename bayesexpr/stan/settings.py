@@ -23,7 +23,7 @@ class SamplerSettings:
     seed : int
         Seed of the fit, 1 to 2**31 - 1; the chains differ by their number.
     cores : int
-        Chains that run at once.
+        Chains that run at once; where there are more, each chain has several threads.
     thin : int
         Every ``thin``-th draw is kept.
     adapt_delta : float
@@ -81,6 +81,11 @@ class SamplerSettings:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise OptionError(f"{name} is an integer of at least {least}; it is {value!r}.")
+
+    @property
+    def threads(self) -> int:
+        """Threads of each chain: the cores are shared out among the chains."""
+        return max(1, self.cores // self.chains)
 
     @property
     def kept_draws(self) -> int:

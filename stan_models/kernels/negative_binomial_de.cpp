@@ -7,10 +7,18 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "negative_binomial_de_block.hpp"
 #include "negative_binomial_de_moves.hpp"
+
+namespace {
+
+constexpr std::size_t kPartBlocks = BX_NBDE_PART / kLanes;
+static_assert(kPartBlocks * kLanes == BX_NBDE_PART, "a part is made of whole blocks");
+
+}  // namespace
 
 extern "C" {
 
@@ -20,6 +28,7 @@ bx_nbde_data* bx_nbde_prepare(const bx_nbde_sizes* sizes, const int32_t* const* 
   auto data = std::make_unique<bx_nbde_data>();
   bx_nbde_data& a = *data;
   a.G = sizes->genes, a.S = sizes->samples, a.K = sizes->tested, a.R = sizes->nuisance, a.C = sizes->components;
+  a.E = sizes->deviates, a.P = 1 + a.E + a.K + a.R;
   a.blocks = (a.G + kLanes - 1) / kLanes;
 
   std::map<std::vector<double>, std::size_t> known;
@@ -83,46 +92,75 @@ bx_nbde_data* bx_nbde_prepare(const bx_nbde_sizes* sizes, const int32_t* const* 
 
 void bx_nbde_release(bx_nbde_data* data) { delete data; }
 
+int64_t bx_nbde_parts(const bx_nbde_data* data) {
+  return static_cast<int64_t>((data->blocks + kPartBlocks - 1) / kPartBlocks);
+}
+
+int64_t bx_nbde_sums(const bx_nbde_data* data, const bx_nbde_map* map) {
+  return static_cast<int64_t>(Model::sums(*data, data->P * map->drivers));
+}
+
 double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const double* z, const bx_nbde_hyper* hyper,
                      int prior_only, double* gradient_z, double* gradient_shift, bx_nbde_hyper_gradient* gradient) {
+  const int64_t parts = bx_nbde_parts(data);
+  std::vector<double> sums(static_cast<std::size_t>(parts * bx_nbde_sums(data, map)));
+  bx_nbde_genes_of_parts(data, map, z, hyper, prior_only, 0, parts, gradient_z, sums.data());
+  return bx_nbde_total(data, map, hyper, sums.data(), gradient_shift, gradient);
+}
+
+void bx_nbde_genes_of_parts(const bx_nbde_data* data, const bx_nbde_map* map, const double* z, const bx_nbde_hyper* hyper,
+                            int prior_only, int64_t first_part, int64_t last_part, double* gradient_z, double* sums) {
   const bx_nbde_data& a = *data;
-  const std::size_t P = 2 + a.K + a.R, J = map->drivers;
+  const std::size_t P = a.P, J = map->drivers, width = Model::sums(a, P * J);
   Model model(a, *hyper, P * J);
   Work work(a);
-  for (std::size_t b = 0; b < a.blocks; ++b) {
-    const std::size_t first = b * kLanes, live = std::min(kLanes, a.G - first);
-    for (std::size_t p = 0; p < P; ++p) {
-      const std::size_t at = p * a.G + first;
-      Vec psi = load_some(map->center + at, live) + load_some(map->scale + at, live) * load_some(z + at, live);
-      for (std::size_t j = 0; j < J; ++j) psi += load_some(map->slope[p] + j * a.G + first, live) * map->shift[p + j * P];
-      work.psi[p] = psi;
+  for (std::size_t part = first_part; part < static_cast<std::size_t>(last_part); ++part) {
+    model.clear();
+    const std::size_t end = std::min(a.blocks, (part + 1) * kPartBlocks);
+    for (std::size_t b = part * kPartBlocks; b < end; ++b) {
+      const std::size_t first = b * kLanes, live = std::min(kLanes, a.G - first);
+      for (std::size_t p = 0; p < P; ++p) {
+        const std::size_t at = p * a.G + first;
+        Vec psi = load_some(map->center + at, live) + load_some(map->scale + at, live) * load_some(z + at, live);
+        for (std::size_t j = 0; j < J; ++j) psi += load_some(map->slope[p] + j * a.G + first, live) * map->shift[p + j * P];
+        work.psi[p] = psi;
+      }
+      model.block<Order::kGradient>(b, ones(live), prior_only != 0, work, nullptr);
+      for (std::size_t p = 0; p < P; ++p) {
+        const std::size_t at = p * a.G + first;
+        store_some(gradient_z + at, work.gradient[p] * load_some(map->scale + at, live), live);
+        for (std::size_t j = 0; j < J; ++j)
+          model.d_shift[p + j * P] += work.gradient[p] * load_some(map->slope[p] + j * a.G + first, live);
+      }
     }
-    model.block<Order::kGradient>(b, ones(live), prior_only != 0, work, nullptr);
-    for (std::size_t p = 0; p < P; ++p) {
-      const std::size_t at = p * a.G + first;
-      store_some(gradient_z + at, work.gradient[p] * load_some(map->scale + at, live), live);
-      for (std::size_t j = 0; j < J; ++j)
-        model.d_shift[p + j * P] += work.gradient[p] * load_some(map->slope[p] + j * a.G + first, live);
-    }
+    model.collect(sums + part * width);
   }
-  gradient->mu_alpha = sum(model.mu_alpha);
-  gradient->sigma_alpha = sum(model.sigma_alpha) / hyper->sigma_alpha;
-  gradient->log_a0 = sum(model.log_a0);
-  gradient->log_a1 = sum(model.log_a1);
-  gradient->sigma_phi = sum(model.sigma_phi);
-  gradient->s = sum(model.s);
-  for (std::size_t k = 0; k < a.K; ++k) gradient->m[k] = sum(model.d_m[k]);
-  for (std::size_t c = 0; c < a.C; ++c) gradient->log_weight[c] = sum(model.d_log_weight[c]);
-  for (std::size_t k = 0; k < a.R; ++k) gradient->tau[k] = sum(model.d_tau[k]);
-  for (std::size_t s = 0; s < a.S; ++s) gradient->log_f[s] = sum(model.d_log_f[s]);
-  for (std::size_t i = 0; i < P * J; ++i) gradient_shift[i] = sum(model.d_shift[i]);
-  return sum(model.value);
+}
+
+double bx_nbde_total(const bx_nbde_data* data, const bx_nbde_map* map, const bx_nbde_hyper* hyper, const double* sums,
+                     double* gradient_shift, bx_nbde_hyper_gradient* gradient) {
+  const bx_nbde_data& a = *data;
+  const std::size_t parts = static_cast<std::size_t>(bx_nbde_parts(data)), shifts = a.P * map->drivers;
+  const std::size_t width = Model::sums(a, shifts);
+  std::vector<double> total(sums, sums + width);
+  for (std::size_t part = 1; part < parts; ++part)
+    for (std::size_t i = 0; i < width; ++i) total[i] += sums[part * width + i];
+  const double* next = total.data();
+  const double value = *next++;
+  for (double* to : {&gradient->mu_alpha, &gradient->sigma_alpha, &gradient->log_a0, &gradient->log_a1, &gradient->sigma_phi,
+                     &gradient->s})
+    *to = *next++;
+  gradient->sigma_alpha /= hyper->sigma_alpha;
+  const std::pair<double*, std::size_t> vectors[] = {
+      {gradient->m, a.K}, {gradient->log_weight, a.C}, {gradient->tau, a.R}, {gradient->log_f, a.S}, {gradient_shift, shifts}};
+  for (const auto& [to, size] : vectors) std::copy_n(next, size, to), next += size;
+  return value;
 }
 
 void bx_nbde_gene_terms(const bx_nbde_data* data, const double* psi, const bx_nbde_hyper* hyper, double* value, double* gradient,
                         double* precision) {
   const bx_nbde_data& a = *data;
-  const std::size_t P = 2 + a.K + a.R;
+  const std::size_t P = a.P;
   Model model(a, *hyper, 0);
   Work work(a);
   const Array memory(kLanes * P * P);
@@ -165,9 +203,10 @@ void bx_nbde_component_log_lik(const bx_nbde_data* data, int64_t draws, const do
 }
 
 void bx_nbde_gene_moves(const bx_nbde_data* data, const bx_nbde_map* map, const bx_nbde_hyper* hyper, int64_t leaps,
-                        const bx_nbde_noise* noise, double* z, double* acceptance) {
+                        const bx_nbde_noise* noise, int64_t first, int64_t last, double* z, double* acceptance) {
   Walker walker(*data, *map, *hyper);
-  for (std::size_t b = 0; b < data->blocks; ++b) {
+  const std::size_t end = std::min(data->blocks, static_cast<std::size_t>(last) * kPartBlocks);
+  for (std::size_t b = static_cast<std::size_t>(first) * kPartBlocks; b < end; ++b) {
     walker.enter(b, z);
     walker.trajectory(leaps, noise->step, noise->momentum, noise->log_uniform, acceptance);
     walker.refresh(noise->effect, noise->log_uniform + data->G, acceptance + data->G);

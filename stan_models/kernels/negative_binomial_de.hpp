@@ -4,6 +4,10 @@
    of all genes as one node of Stan's expression graph, whose gradient the numerical core has computed in the same pass.
    Equations: negative_binomial_de_block.hpp.
 
+   Threads. A chain evaluates the parts of the genes by as many threads as STAN_NUM_THREADS says (by default one), where the
+   program is compiled with STAN_THREADS. Its draws are the same to the last bit whatever their number: see
+   bx_nbde_genes_of_parts.
+
    Building. This header is the program's USER_HEADER. The core is either
    - an object of its own, compiled from negative_binomial_de.cpp for this processor
      (-O3 -march=native -fno-math-errno -std=c++17 -fPIC) and given to the linker, in CmdStan by EXTRA_OBJECTS=; or
@@ -11,6 +15,9 @@
      unless those flags name the processor.
    The same source built with -shared is what Python loads: only the C interface of negative_binomial_de_core.hpp is used. */
 #include <stan/model/model_header.hpp>
+
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <cmath>
@@ -41,12 +48,14 @@ using Counts = std::vector<std::vector<int>>;
  */
 class Prepared {
  public:
+  /** coordinates: P, which tells whether genes have dispersions of their own. */
   template <typename Length, typename Designs, typename Nuisance>
   static const bx_nbde_data* get(const Counts& count, const Length& log_length, const Designs& component_design,
-                                 const Nuisance& nuisance_design) {
+                                 const Nuisance& nuisance_design, Eigen::Index coordinates) {
     static thread_local Prepared last;
-    if (!last.same(count, log_length, component_design, nuisance_design))
-      last = Prepared(count, log_length, component_design, nuisance_design);
+    const Eigen::Index deviates = coordinates - 1 - component_design.front().cols() - nuisance_design.cols();
+    if (!last.same(count, log_length, component_design, nuisance_design, deviates))
+      last = Prepared(count, log_length, component_design, nuisance_design, deviates);
     return last.core_.get();
   }
 
@@ -54,8 +63,10 @@ class Prepared {
   Prepared() = default;
 
   template <typename Length, typename Designs, typename Nuisance>
-  Prepared(const Counts& count, const Length& log_length, const Designs& component_design, const Nuisance& nuisance_design)
-      : count_(count),
+  Prepared(const Counts& count, const Length& log_length, const Designs& component_design, const Nuisance& nuisance_design,
+           Eigen::Index deviates)
+      : deviates_(deviates),
+        count_(count),
         log_length_(log_length),
         component_design_(component_design.begin(), component_design.end()),
         nuisance_design_(nuisance_design) {
@@ -65,7 +76,7 @@ class Prepared {
     for (const auto& design : component_design_) designs.push_back(design.data());
     const bx_nbde_sizes sizes{static_cast<std::int64_t>(count_.front().size()), static_cast<std::int64_t>(count_.size()),
                               component_design_.front().cols(), nuisance_design_.cols(),
-                              static_cast<std::int64_t>(component_design_.size())};
+                              static_cast<std::int64_t>(component_design_.size()), deviates};
     core_.reset(bx_nbde_prepare(&sizes, rows.data(), log_length_.data(), 1, log_length_.rows(), designs.data(),
                                 nuisance_design_.data()));
     if (!core_) throw std::bad_alloc();
@@ -79,8 +90,8 @@ class Prepared {
 
   template <typename Length, typename Designs, typename Nuisance>
   bool same(const Counts& count, const Length& log_length, const Designs& component_design,
-            const Nuisance& nuisance_design) const {
-    if (!core_ || component_design.size() != component_design_.size()) return false;
+            const Nuisance& nuisance_design, Eigen::Index deviates) const {
+    if (!core_ || deviates != deviates_ || component_design.size() != component_design_.size()) return false;
     for (std::size_t c = 0; c < component_design_.size(); ++c)
       if (!equal(component_design_[c], component_design[c])) return false;
     return equal(nuisance_design_, nuisance_design) && equal(log_length_, log_length) && count_ == count;
@@ -90,6 +101,7 @@ class Prepared {
     void operator()(bx_nbde_data* data) const { bx_nbde_release(data); }
   };
 
+  Eigen::Index deviates_ = 0;
   Counts count_;
   Matrix log_length_;
   std::vector<Matrix> component_design_;
@@ -134,12 +146,32 @@ Eigen::VectorXd values(const T& x) {
   return stan::math::value_of(x);
 }
 
+/**
+ * Do work(first, last) for the parts of the genes 0 to `parts`, in whatever order and by as many threads as the chain has.
+ *
+ * Threads that wait are kept from taking up work from outside, such as another chain, whose expression graph would grow into
+ * this one's.
+ */
+template <typename Work>
+void for_parts(std::int64_t parts, const Work& work) {
+#ifdef STAN_THREADS
+  static const int threads = stan::math::internal::get_num_threads();
+  if (threads > 1 && parts > 1) {
+    tbb::this_task_arena::isolate(
+        [&] { tbb::parallel_for(std::int64_t{0}, parts, [&](std::int64_t part) { work(part, part + 1); }); });
+    return;
+  }
+#endif
+  work(0, parts);
+}
+
 }  // namespace bayesexpr
 
 /**
  * Log density of the coordinates z of all genes and of their counts.
  *
- * @param z                [G, P] whitened coordinates: alpha, e, d[K], u[R]
+ * @param z                [G, P] whitened coordinates: alpha, e, d[K], u[R]; without e where all genes share the dispersion
+ *                         exp(log_a0), and then log_a1 and sigma_phi are not looked at
  * @param shift            [P, J] drivers, @param center, @param slope, @param scale the whitening map
  * @param prior_only       leave the likelihood out
  * @param count            [S][G], @param log_length [S, G]
@@ -162,7 +194,7 @@ auto genes_lpdf(const Z& z, const Shift& shift, const Center& center, const Slop
       stan::return_type_t<Z, Shift, MuAlpha, SigmaAlpha, LogA0, LogA1, SigmaPhi, M, S, LogWeight, Tau, LogF>;
   constexpr bool z_varies = stan::is_var<stan::value_type_t<Z>>::value;
   const bx_nbde_data* data =
-      bayesexpr::Prepared::get(count, log_length, component_design, nuisance_design);
+      bayesexpr::Prepared::get(count, log_length, component_design, nuisance_design, z.cols());
 
   const Eigen::VectorXd m_value = bayesexpr::values(m), log_weight_value = bayesexpr::values(log_weight),
                         tau_value = bayesexpr::values(tau), log_f_value = bayesexpr::values(log_f);
@@ -191,8 +223,14 @@ auto genes_lpdf(const Z& z, const Shift& shift, const Center& center, const Slop
     owned.reset(new double[size]);
     d_z = owned.get();
   }
-  for (std::size_t i = 0; i < size; ++i) d_z[i] = value_of(z.coeff(static_cast<Eigen::Index>(i)));
-  const double value = bx_nbde_genes(data, &map, d_z, &hyper, prior_only, d_z, d_shift.data(), &d);
+  std::vector<double> sums(static_cast<std::size_t>(bx_nbde_parts(data) * bx_nbde_sums(data, &map)));
+  bayesexpr::for_parts(bx_nbde_parts(data), [&](std::int64_t first, std::int64_t last) {
+    const Eigen::Index begin = first * BX_NBDE_PART, end = std::min<Eigen::Index>(z.rows(), last * BX_NBDE_PART);
+    for (Eigen::Index p = 0; p < z.cols(); ++p)
+      for (Eigen::Index g = begin; g < end; ++g) d_z[p * z.rows() + g] = value_of(z.coeff(g, p));
+    bx_nbde_genes_of_parts(data, &map, d_z, &hyper, prior_only, first, last, d_z, sums.data());
+  });
+  const double value = bx_nbde_total(data, &map, &hyper, sums.data(), d_shift.data(), &d);
   if (!std::isfinite(value)) throw std::domain_error("genes: the log density is not finite");
 
   if constexpr (stan::is_var<Result>::value) {

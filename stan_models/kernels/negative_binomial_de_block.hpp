@@ -9,6 +9,8 @@
      log p     = N(alpha | mu_alpha, sigma_alpha) + N(e | 0, 1) + t_nu(d) + N(u | 0, 1)
                  + log sum_c exp(log_weight_c + l_c),    l_c = sum_s log NB2(y_s | mu_cs, phi)
 
+   Where all genes share one dispersion there is no e and a1 is zero: phi = 1 / a0, t = 0.
+
    The gradient of the mixture is that of its components weighed with omega_c = exp(log_weight_c + l_c) / sum. With
    rho_cs = d l_c / d log mu_cs, q = sum_c omega_c d l_c / d log phi and t = a1 exp(-alpha) / (a0 + a1 exp(-alpha)):
 
@@ -33,22 +35,37 @@ struct Model {
   Array memory;
   Vec value, mu_alpha, sigma_alpha, log_a0, log_a1, sigma_phi, s;
   Vec *d_m, *d_log_weight, *d_tau, *d_log_f, *d_shift;
-  std::size_t sums;
+  std::size_t vectors;  // of the sums above, those behind pointers
+
+  static constexpr std::size_t kScalars = 7;
+  /** Sums of a part. */
+  static std::size_t sums(const bx_nbde_data& a, std::size_t shifts) { return kScalars + a.K + a.C + a.R + a.S + shifts; }
 
   Model(const bx_nbde_data& data, const bx_nbde_hyper& h, std::size_t shifts)
-      : a(data), hyper(h), factors(h.log_f, data.S), m(data.K, 0.0), sums(data.K + data.C + data.R + data.S + shifts) {
-    const double K = static_cast<double>(a.K), P = static_cast<double>(2 + a.K + a.R);
+      : a(data), hyper(h), factors(h.log_f, data.S), m(data.K, 0.0), vectors(sums(data, shifts) - kScalars) {
+    const double K = static_cast<double>(a.K), P = static_cast<double>(a.P);
     a0 = std::exp(std::min(std::max(h.log_a0, -60.0), 60.0));
-    a1 = std::exp(std::min(std::max(h.log_a1, -60.0), 60.0));
+    a1 = a.E ? std::exp(std::min(std::max(h.log_a1, -60.0), 60.0)) : 0.0;
     if (h.m) m.assign(h.m, h.m + a.K);
     constant = -P * kHalfLog2Pi - std::log(h.sigma_alpha);
     if (h.nu > 0)
       constant += std::lgamma(0.5 * (h.nu + K)) - std::lgamma(0.5 * h.nu) - 0.5 * K * (std::log(0.5 * h.nu));
-    memory = Array(kLanes * sums);
-    Vec* next = reinterpret_cast<Vec*>(memory.get());
-    for (std::size_t i = 0; i < sums; ++i) next[i] = Vec{};
+    memory = Array(kLanes * vectors);
+    d_m = reinterpret_cast<Vec*>(memory.get());
+    d_log_weight = d_m + a.K, d_tau = d_log_weight + a.C, d_log_f = d_tau + a.R, d_shift = d_log_f + a.S;
+    clear();
+  }
+
+  /** Begin a part: all sums are zero. */
+  void clear() {
+    for (std::size_t i = 0; i < vectors; ++i) d_m[i] = Vec{};
     value = mu_alpha = sigma_alpha = log_a0 = log_a1 = sigma_phi = s = Vec{};
-    d_m = next, d_log_weight = d_m + a.K, d_tau = d_log_weight + a.C, d_log_f = d_tau + a.R, d_shift = d_log_f + a.S;
+  }
+
+  /** Write the sums of a part, over the lanes. */
+  void collect(double* out) const {
+    for (const Vec* one : {&value, &mu_alpha, &sigma_alpha, &log_a0, &log_a1, &sigma_phi, &s}) *out++ = sum(*one);
+    for (std::size_t i = 0; i < vectors; ++i) *out++ = sum(d_m[i]);
   }
 
   /** Weights of the components in work.omega, given the likelihoods; returns the log of their sum. */
@@ -76,9 +93,9 @@ struct Model {
   template <Order kOrder>
   BX_INLINE Vec block(std::size_t index, Vec live, bool prior_only, Work& work, Vec* precision) {
     const std::size_t K = a.K, R = a.R, S = a.S, C = a.C;
-    const Vec alpha = work.psi[0], e = work.psi[1];
-    const Vec *d = work.psi + 2, *u = d + K;
-    Vec* g = work.gradient;
+    const Vec alpha = work.psi[0], e = a.E ? work.psi[1] : Vec{};
+    const Vec *d = work.psi + 1 + a.E, *u = d + K;
+    Vec *g = work.gradient, *g_d = g + 1 + a.E, *g_u = g_d + K;
 
     const Vec deviation = (alpha - hyper.mu_alpha) * (1 / hyper.sigma_alpha);
     Vec squares = deviation * deviation + e * e, d2{};
@@ -93,9 +110,9 @@ struct Model {
       result -= 0.5 * d2;
     }
     g[0] = deviation * (-1 / hyper.sigma_alpha);
-    g[1] = -e;
-    for (std::size_t k = 0; k < K; ++k) g[2 + k] = pull * d[k];
-    for (std::size_t k = 0; k < R; ++k) g[2 + K + k] = -u[k];
+    if (a.E) g[1] = -e;
+    for (std::size_t k = 0; k < K; ++k) g_d[k] = pull * d[k];
+    for (std::size_t k = 0; k < R; ++k) g_u[k] = -u[k];
     mu_alpha -= g[0] * live;
     sigma_alpha += (deviation * deviation - 1.0) * live;
     if (prior_only) {
@@ -148,7 +165,7 @@ struct Model {
     log_a1 -= slope * trend;
     sigma_phi += slope * e;
     g[0] += slope * trend;
-    g[1] += slope * hyper.sigma_phi;
+    if (a.E) g[1] += slope * hyper.sigma_phi;
     for (std::size_t k = 0; k < K + R; ++k) effect[k] = Vec{};
     const double* row = a.row.data();
     for (std::size_t i = 0; i < a.rows; ++i) {
@@ -156,12 +173,12 @@ struct Model {
       for (std::size_t k = 0; k < K + R; ++k) effect[k] += *row++ * work.row_sum[i];
     }
     for (std::size_t k = 0; k < K; ++k) {
-      g[2 + k] += hyper.s * effect[k];
+      g_d[k] += hyper.s * effect[k];
       d_m[k] += effect[k];
       s += d[k] * effect[k];
     }
     for (std::size_t k = 0; k < R; ++k) {
-      g[2 + K + k] += hyper.tau[k] * effect[K + k];
+      g_u[k] += hyper.tau[k] * effect[K + k];
       d_tau[k] += u[k] * effect[K + k];
     }
     if constexpr (kOrder == Order::kCurvature) curvature(phi, slope, trend, pull, work, precision);
@@ -170,7 +187,7 @@ struct Model {
 
   /** Positive definite curvature of one block: see bx_nbde_gene_terms. slope: derivative in log phi. */
   BX_INLINE void curvature(Vec phi, Vec slope, Vec trend, Vec pull, Work& work, Vec* precision) const {
-    const std::size_t K = a.K, R = a.R, P = 2 + K + R;
+    const std::size_t K = a.K, R = a.R, P = a.P, first = 1 + a.E;
     Vec of_phi{};
     for (std::size_t c = 0; c < a.C; ++c) of_phi -= work.omega[c] * work.dd_phi[c];
     of_phi = larger(of_phi * phi * phi - slope, Vec{});
@@ -179,17 +196,19 @@ struct Model {
     std::vector<double> unit(P);
     const double* row = a.row.data();
     for (std::size_t i = 0; i < a.rows; ++i, row += K + R) {
-      unit[0] = 1.0, unit[1] = 0.0;
-      for (std::size_t k = 0; k < K; ++k) unit[2 + k] = row[k] * hyper.s;
-      for (std::size_t k = 0; k < R; ++k) unit[2 + K + k] = row[K + k] * hyper.tau[k];
+      unit[0] = 1.0;
+      for (std::size_t k = 0; k < K; ++k) unit[first + k] = row[k] * hyper.s;
+      for (std::size_t k = 0; k < R; ++k) unit[first + K + k] = row[K + k] * hyper.tau[k];
       for (std::size_t p = 0; p < P; ++p)
         for (std::size_t q = 0; q < P; ++q) precision[p * P + q] += (unit[p] * unit[q]) * work.row_information[i];
     }
     precision[0] += of_phi * trend * trend + 1 / (hyper.sigma_alpha * hyper.sigma_alpha);
-    precision[1] += of_phi * trend * hyper.sigma_phi;
-    precision[P] += of_phi * trend * hyper.sigma_phi;
-    precision[P + 1] += of_phi * (hyper.sigma_phi * hyper.sigma_phi) + 1.0;
-    for (std::size_t p = 2; p < P; ++p) precision[p * P + p] += p < 2 + K ? -pull : splat(1.0);
+    if (a.E) {
+      precision[1] += of_phi * trend * hyper.sigma_phi;
+      precision[P] += of_phi * trend * hyper.sigma_phi;
+      precision[P + 1] += of_phi * (hyper.sigma_phi * hyper.sigma_phi) + 1.0;
+    }
+    for (std::size_t p = first; p < P; ++p) precision[p * P + p] += p < first + K ? -pull : splat(1.0);
   }
 };
 

@@ -3,8 +3,11 @@
 /* C interface of the numerical core of the differential-expression program. Only plain doubles, integers and pointers pass it,
    so its two sides may be compiled for different processors. Equations: negative_binomial_de_block.hpp.
 
-   Sizes: G genes, S samples, K columns of the tested term, R columns of all other terms, C components, P = 2 + K + R
-   coordinates of a gene in the order alpha, e, d[K], u[R]. Natural logarithms. */
+   Sizes: G genes, S samples, K columns of the tested term, R columns of all other terms, C components, E deviates of a gene's
+   dispersion, P = 1 + E + K + R coordinates of a gene in the order alpha, e[E], d[K], u[R]. Natural logarithms.
+
+   E = 1: dispersions scatter around a trend in the mean. E = 0: all genes share the dispersion exp(log_a0); log_a1 and sigma_phi
+   are not looked at, and their gradient is zero. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +26,7 @@ typedef struct bx_nbde_data bx_nbde_data;
 
 /* Layout of an array of two or three dimensions is given by strides, in elements, so that callers pass what they have. */
 typedef struct bx_nbde_sizes {
-  int64_t genes, samples, tested, nuisance, components;
+  int64_t genes, samples, tested, nuisance, components, deviates;
 } bx_nbde_sizes;
 
 /* count: samples pointers to `genes` integers each. log_length: element (s, g) at s * length_sample + g * length_gene, or NULL.
@@ -62,9 +65,23 @@ typedef struct bx_nbde_map {
   const double* shift;
 } bx_nbde_map;
 
-/* Log density of all genes and its gradient. gradient_z: G x P, gradient_shift: P x J, both column-major. */
+/* Log density of all genes and its gradient. gradient_z: G x P, gradient_shift: P x J, both column-major; gradient_z may be z. */
 BX_EXPORT double bx_nbde_genes(const bx_nbde_data* data, const bx_nbde_map* map, const double* z, const bx_nbde_hyper* hyper,
                                int prior_only, double* gradient_z, double* gradient_shift, bx_nbde_hyper_gradient* gradient);
+
+/* The same by many threads. Genes are cut into parts of BX_NBDE_PART, of which any thread takes any; the sums of each are kept
+   apart and added in the parts' order at the end, as bx_nbde_genes adds them: the result is the same to the last bit.
+
+   bx_nbde_genes_of_parts evaluates the parts from `first` up to, but not including, `last`: it writes their genes' part of
+   gradient_z, and their rows of sums [parts][bx_nbde_sums]. bx_nbde_total adds the rows of all parts. */
+#define BX_NBDE_PART 512
+BX_EXPORT int64_t bx_nbde_parts(const bx_nbde_data* data);
+BX_EXPORT int64_t bx_nbde_sums(const bx_nbde_data* data, const bx_nbde_map* map);
+BX_EXPORT void bx_nbde_genes_of_parts(const bx_nbde_data* data, const bx_nbde_map* map, const double* z,
+                                      const bx_nbde_hyper* hyper, int prior_only, int64_t first, int64_t last, double* gradient_z,
+                                      double* sums);
+BX_EXPORT double bx_nbde_total(const bx_nbde_data* data, const bx_nbde_map* map, const bx_nbde_hyper* hyper, const double* sums,
+                               double* gradient_shift, bx_nbde_hyper_gradient* gradient);
 
 /* Log density of each gene, priors and likelihood, at natural coordinates psi [P, G] (coordinate-major): value [G], gradient
    [P, G], and unless it is NULL precision [P, P, G], a positive definite curvature: the prior's, plus the expected information
@@ -87,11 +104,11 @@ typedef struct bx_nbde_noise {
   const double* effect;
 } bx_nbde_noise;
 
-/* Markov moves of every gene given the hyperparameters, which leave the density of bx_nbde_genes as it is: see
-   negative_binomial_de_moves.hpp. z: G x P, column-major, replaced. acceptance [2, G]: probability of the trajectory, and 1 or 0
-   for the effect drawn anew. */
+/* Markov moves, given the hyperparameters, of the genes of the parts from `first` up to, but not including, `last`, which leave
+   the density of bx_nbde_genes as it is: see negative_binomial_de_moves.hpp. z: G x P, column-major, replaced. acceptance [2, G]:
+   probability of the trajectory, and 1 or 0 for the effect drawn anew. */
 BX_EXPORT void bx_nbde_gene_moves(const bx_nbde_data* data, const bx_nbde_map* map, const bx_nbde_hyper* hyper, int64_t leaps,
-                                  const bx_nbde_noise* noise, double* z, double* acceptance);
+                                  const bx_nbde_noise* noise, int64_t first, int64_t last, double* z, double* acceptance);
 
 #ifdef __cplusplus
 }

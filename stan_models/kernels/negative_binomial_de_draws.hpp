@@ -9,14 +9,15 @@ namespace {
 class DrawsOfGene {
  public:
   /** hyper: rows mu_alpha, 1 / sigma_alpha, log sigma_alpha, a0, a1, sigma_phi, s, m [K], log_weight [C], tau [R] (one per
-      column), log_f [S], exp(log_f) [S], each with a value for every draw. nu: degrees of freedom of the slab; 0: normal. */
+      column), log_f [S], exp(log_f) [S], each with a value for every draw. nu: degrees of freedom of the slab; 0: normal.
+      Where all genes share one dispersion it is a0, and a1 is zero. */
   DrawsOfGene(const bx_nbde_data& data, const double* hyper, std::size_t draws, double nu)
       : a_(data), work_(data), D_(draws), nu_(nu), count_(data.S), log_length_(data.S, 0.0), length_(data.S, 1.0) {
     for (const double** row : {&mu_alpha_, &inverse_sigma_alpha_, &log_sigma_alpha_, &a0_, &a1_, &sigma_phi_, &s_})
       *row = hyper, hyper += D_;
     m_ = hyper, log_weight_ = m_ + a_.K * D_, tau_ = log_weight_ + a_.C * D_, log_f_ = tau_ + a_.R * D_;
     factor_ = log_f_ + a_.S * D_;
-    const double K = static_cast<double>(a_.K), P = static_cast<double>(2 + a_.K + a_.R);
+    const double K = static_cast<double>(a_.K), P = static_cast<double>(a_.P);
     prior_ = -P * kHalfLog2Pi;
     if (nu > 0) prior_ += std::lgamma(0.5 * (nu + K)) - std::lgamma(0.5 * nu) - 0.5 * K * std::log(0.5 * nu);
   }
@@ -37,8 +38,8 @@ class DrawsOfGene {
   void evaluate(std::size_t at, double* log_density, double* log_phi, double* effect, double* nuisance, double* probability) {
     at_ = at, live_ = std::min(kLanes, D_ - at);
     const std::size_t K = a_.K, R = a_.R;
-    const Vec alpha = of(psi_), e = of(psi_ + D_);
-    const double *d = psi_ + 2 * D_, *u = d + K * D_;
+    const Vec alpha = of(psi_), e = a_.E ? of(psi_ + D_) : Vec{};
+    const double *d = psi_ + (1 + a_.E) * D_, *u = d + K * D_;
     const Vec deviation = (alpha - of(mu_alpha_)) * of(inverse_sigma_alpha_);
     Vec squares = deviation * deviation + e * e, d2{};
     for (std::size_t k = 0; k < K; ++k) d2 += of(d + k * D_) * of(d + k * D_);
@@ -101,9 +102,10 @@ class DrawsOfGene {
   /** Effects, and log mean and mean of each distinct row of the design, but for the samples' factors. */
   BX_INLINE void means() {
     const std::size_t K = a_.K, R = a_.R;
+    const double *d = psi_ + (1 + a_.E) * D_, *u = d + K * D_;
     Vec* effect = work_.effect;
-    for (std::size_t k = 0; k < K; ++k) effect[k] = of(m_ + k * D_) + of(s_) * of(psi_ + (2 + k) * D_);
-    for (std::size_t k = 0; k < R; ++k) effect[K + k] = of(tau_ + k * D_) * of(psi_ + (2 + K + k) * D_);
+    for (std::size_t k = 0; k < K; ++k) effect[k] = of(m_ + k * D_) + of(s_) * of(d + k * D_);
+    for (std::size_t k = 0; k < R; ++k) effect[K + k] = of(tau_ + k * D_) * of(u + k * D_);
     const double* row = a_.row.data();
     for (std::size_t i = 0; i < a_.rows; ++i) {
       Vec eta = of(psi_);

@@ -17,7 +17,7 @@ BX_EXPORT void bx_nbde_draws(const bx_nbde_data* data, int64_t draws, double nu,
   const std::size_t D = static_cast<std::size_t>(draws);
   DrawsOfGene one(a, hyper, D, nu);
   for (std::size_t g = 0; g < a.G; ++g) {
-    one.enter(g, psi + g * (2 + a.K + a.R) * D);
+    one.enter(g, psi + g * a.P * D);
     for (std::size_t at = 0; at < D; at += kLanes)
       one.evaluate(at, log_density + g * D, log_phi + g * D, effect + g * a.K * D, nuisance + g * a.R * D,
                    probability + g * a.C * D);
@@ -32,7 +32,7 @@ BX_EXPORT void bx_nbde_residuals(const bx_nbde_data* data, int64_t draws, const 
   const std::size_t D = static_cast<std::size_t>(draws);
   DrawsOfGene one(a, hyper, D, 0.0);
   for (std::size_t g = 0; g < a.G; ++g) {
-    one.enter(g, psi + g * (2 + a.K + a.R) * D);
+    one.enter(g, psi + g * a.P * D);
     one.residuals(log_phi + g * D, probability + g * a.C * D, weight + g * D, result + g * a.S);
   }
 }

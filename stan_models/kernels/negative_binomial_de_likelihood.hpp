@@ -63,7 +63,7 @@ constexpr double kMaxPhi = 1e30, kMaxLogPhi = 69;
 }  // namespace
 
 struct bx_nbde_data {
-  std::size_t G, S, K, R, C, blocks, rows;
+  std::size_t G, S, K, R, C, E, P, blocks, rows;
   std::vector<double> row;              // [rows][K + R] distinct rows of (component_design, nuisance_design)
   std::vector<std::size_t> pair_start;  // [S + 1] first pair of a sample; a pair is a distinct row in a sample
   std::vector<std::size_t> pair_row;    // [pairs] its row
@@ -122,13 +122,13 @@ struct Work {
   Vec* effect;                           // [K + R] natural effects, then what the likelihood pulls at them
 
   explicit Work(const bx_nbde_data& a) {
-    const std::size_t pairs = a.pair_row.size(), P = 2 + a.K + a.R;
-    memory = Array(kLanes * (4 * a.rows + 5 * pairs + 4 * a.C + 3 * P));
+    const std::size_t pairs = a.pair_row.size();
+    memory = Array(kLanes * (4 * a.rows + 5 * pairs + 4 * a.C + 3 * a.P));
     Vec* next = reinterpret_cast<Vec*>(memory.get());
     for (Vec** p : {&eta, &mean, &row_sum, &row_information}) *p = next, next += a.rows;
     for (Vec** p : {&value, &slope, &residual, &information, &bend}) *p = next, next += pairs;
     for (Vec** p : {&log_lik, &d_phi, &dd_phi, &omega}) *p = next, next += a.C;
-    for (Vec** p : {&psi, &gradient, &effect}) *p = next, next += P;
+    for (Vec** p : {&psi, &gradient, &effect}) *p = next, next += a.P;
   }
 };
 

@@ -18,7 +18,7 @@ namespace {
 class Walker {
  public:
   Walker(const bx_nbde_data& data, const bx_nbde_map& map, const bx_nbde_hyper& hyper)
-      : a_(data), map_(map), P_(2 + data.K + data.R), model_(data, hyper, 0), work_(data), memory_(kLanes * 6 * P_) {
+      : a_(data), map_(map), P_(data.P), model_(data, hyper, 0), work_(data), memory_(kLanes * 6 * P_) {
     Vec* next = reinterpret_cast<Vec*>(memory_.get());
     for (Vec** p : {&offset_, &scale_, &q_, &start_, &p_, &slope_}) *p = next, next += P_;
   }
@@ -67,21 +67,21 @@ class Walker {
 
   /** The tested effect from its prior, after a trajectory; writes 1 for each gene that took it, 0 for the others. */
   void refresh(const double* effect, const double* log_uniform, double* taken) {
-    const std::size_t K = a_.K;
+    const std::size_t K = a_.K, d = 1 + a_.E;
     Vec was{}, is{};
     for (std::size_t k = 0; k < K; ++k) {
-      Vec& q = q_[2 + k];
-      start_[2 + k] = q;
-      const Vec old = offset_[2 + k] + scale_[2 + k] * q, fresh = load_some(effect + k * a_.G + first_, live_);
+      Vec& q = q_[d + k];
+      start_[d + k] = q;
+      const Vec old = offset_[d + k] + scale_[d + k] * q, fresh = load_some(effect + k * a_.G + first_, live_);
       was += old * old, is += fresh * fresh;
-      q = (fresh - offset_[2 + k]) / scale_[2 + k];
+      q = (fresh - offset_[d + k]) / scale_[d + k];
     }
     const double nu = model_.hyper.nu;
     const Vec prior = nu > 0 ? 0.5 * (nu + static_cast<double>(K)) * (log_one_plus(was * (1 / nu)) - log_one_plus(is * (1 / nu)))
                              : 0.5 * (was - is);
     const Vec gain = density() - value_ - prior;
     const Vec draw = load_some(log_uniform + first_, live_);
-    for (std::size_t k = 0; k < K; ++k) q_[2 + k] = where_less(draw, gain, q_[2 + k], start_[2 + k]);
+    for (std::size_t k = 0; k < K; ++k) q_[d + k] = where_less(draw, gain, q_[d + k], start_[d + k]);
     store_some(taken + first_, where_less(draw, gain, splat(1.0), splat(0.0)), live_);
   }
 

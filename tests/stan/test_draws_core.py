@@ -38,9 +38,11 @@ def library() -> Path:
         pytest.skip(str(error))
 
 
-def studies(library: Path, effects: str, G: int, seed: int) -> tuple[NegativeBinomialDE, Study, Study, Float]:
+def studies(
+    library: Path, effects: str, G: int, seed: int, dispersion: str = "trend"
+) -> tuple[NegativeBinomialDE, Study, Study, Float]:
     """The same study in NumPy and compiled: three other terms, lengths, a gene of zeros, one of ten million; theta."""
-    model = NegativeBinomialDE(options={"effects": effects})
+    model = NegativeBinomialDE(options={"effects": effects, "dispersion": dispersion})
     rng = np.random.default_rng(seed)
     given = {
         "genes": G,
@@ -64,10 +66,13 @@ def draws_about(study: Study, theta: Float, draws: int, seed: int) -> tuple[Floa
     return psi, HyperDraws.of(study, theta + rng.normal(0, 0.1, (draws, study.at.H)))
 
 
-@pytest.mark.parametrize("effects", ["spike_slab", "student_t", "normal"])
-def test_densities_and_scores_equal_numpy(library: Path, effects: str) -> None:
+@pytest.mark.parametrize(
+    ("effects", "dispersion"),
+    [(e, d) for e in ("spike_slab", "student_t", "normal") for d in ("trend", "global")],
+)
+def test_densities_and_scores_equal_numpy(library: Path, effects: str, dispersion: str) -> None:
     """37 genes at 203 draws, each with its own hyperparameters; relative to the size of a gene's log density."""
-    _, plain, fast, theta = studies(library, effects, 37, 1)
+    _, plain, fast, theta = studies(library, effects, 37, 1, dispersion)
     psi, hyper = draws_about(plain, theta, 203, 2)
     twin, found = Target(plain).evaluate(psi, hyper), Target(fast).evaluate(psi, hyper)
     scale = 1 + np.abs(twin.log_density).max(axis=1)

@@ -29,9 +29,9 @@ def library() -> Path:
         pytest.skip(str(error))
 
 
-def study_data(effects: str, G: int, seed: int = 1) -> tuple[NegativeBinomialDE, Any, Any]:
+def study_data(effects: str, G: int, seed: int = 1, dispersion: str = "trend") -> tuple[NegativeBinomialDE, Any, Any]:
     """Eight samples in two groups, two other terms, lengths, a gene of zeros and one of ten million."""
-    model = NegativeBinomialDE(options={"effects": effects})
+    model = NegativeBinomialDE(options={"effects": effects, "dispersion": dispersion})
     rng = np.random.default_rng(seed)
     given = {
         "genes": G,
@@ -46,9 +46,12 @@ def study_data(effects: str, G: int, seed: int = 1) -> tuple[NegativeBinomialDE,
     return model, model.complete(data), p
 
 
-@pytest.mark.parametrize("effects", ["spike_slab", "student_t", "normal"])
-def test_the_core_equals_numpy(library: Path, effects: str) -> None:
-    model, full, p = study_data(effects, 37)
+@pytest.mark.parametrize(
+    ("effects", "dispersion"),
+    [(e, d) for e in ("spike_slab", "student_t", "normal") for d in ("trend", "global")],
+)
+def test_the_core_equals_numpy(library: Path, effects: str, dispersion: str) -> None:
+    model, full, p = study_data(effects, 37, dispersion=dispersion)
     nu = None if effects == "normal" else SLAB_NU
     plain, fast = Study(model.layout(full), full, nu), Study(model.layout(full), full, nu, library)
     assert not plain.cores

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from bayesexpr.stan import build_tools, kernels
 from bayesexpr.stan.compiler import compile_program
 from bayesexpr.stan.methods import log_prob
+from bayesexpr.stan.output import read_chains
 from bayesexpr.stan.program import render
+from bayesexpr.stan.sampling import run_nuts
+from bayesexpr.stan.settings import SamplerSettings
 from bayesexpr.stan.toolchain import Toolchain
 
 Float = NDArray[np.float64]
@@ -26,8 +29,10 @@ GRADIENT_TOLERANCE = 1e-9  # relative to the largest coordinate
 def build(toolchain: Toolchain) -> Build:
     """A function that compiles one variant, through the cache."""
 
-    def compile_variant(density: str, effects: str = "spike_slab", size_factors: str = "estimated") -> Path:
-        options = {"density": density, "effects": effects, "dispersion": "trend", "size_factors": size_factors}
+    def compile_variant(
+        density: str, effects: str = "spike_slab", size_factors: str = "estimated", dispersion: str = "trend"
+    ) -> Path:
+        options = {"density": density, "effects": effects, "dispersion": dispersion, "size_factors": size_factors}
         return compile_program(render("negative_binomial_de", options), toolchain)
 
     return compile_variant
@@ -45,11 +50,14 @@ def simulate(
     prior_only: bool = False,
     effects: str = "spike_slab",
     size_factors: str = "estimated",
+    dispersion: str = "trend",
     largest: float = 1e9,
 ) -> dict[str, Any]:
     """Simulate a study and a whitening map of every possible form, as the program's data block wants them."""
-    B, J, P = min(R, 2), 3, 2 + K + R
-    H = 6 + (K if effects == "spike_slab" else 0) + (C - 1) + B + (S - 1 if size_factors == "estimated" else 0)
+    trend = dispersion == "trend"
+    B, J, P = min(R, 2), 3, 1 + trend + K + R
+    H = 4 + 2 * trend + C - 1 + B
+    H += (K if effects == "spike_slab" else 0) + (S - 1 if size_factors == "estimated" else 0)
     design = np.round(rng.normal(size=(S, K)))
     design[:, 0] = np.where(np.arange(S) < S // 2, -0.5, 0.5)
     parts = [np.zeros((S, K)), design, *(design @ np.round(rng.normal(size=(K, K)), 1) for _ in range(C - 2))]
@@ -90,6 +98,7 @@ def simulate(
         "sigma_phi_log_mean": -0.5,
         "sigma_phi_log_sd": 0.35,
         "sigma_phi_max": 0.85,
+        "dispersion_rate": 4.6,
         "size_factor_sd": 0.1,
         "prior_only": int(prior_only),
         "theta_center": rng.normal(0, 0.1, H),
@@ -145,6 +154,31 @@ def test_other_structures(build: Build, effects: str, size_factors: str) -> None
     assert_same(*variants, data, points(rng, data))
 
 
+@pytest.mark.parametrize(
+    ("effects", "size_factors", "K", "R", "C", "length", "prior_only"),
+    [
+        ("normal", "estimated", 1, 0, 1, False, False),
+        ("normal", "estimated", 2, 3, 1, True, False),
+        ("normal", "estimated", 1, 0, 1, False, True),
+        ("spike_slab", "fixed", 2, 1, 3, True, False),
+    ],
+)
+def test_one_dispersion_for_all_genes(
+    build: Build, effects: str, size_factors: str, K: int, R: int, C: int, length: bool, prior_only: bool
+) -> None:
+    """Genes have no deviate; at points near and far, and with a dispersion from exp(-12) to exp(7)."""
+    rng = np.random.default_rng(50 + 10 * K + R)
+    form = {"effects": effects, "size_factors": size_factors, "dispersion": "global"}
+    data = simulate(rng, 21, 6, K, R, C, length=length, prior_only=prior_only, **form)
+    data["count"] = data["count"].copy()
+    data["count"][:, 0], data["count"][:, 1] = 0, [0, 10**7, 0, 10**7, 3, 10**6]
+    data["theta_scale"][2] = 0
+    data["theta_scale"][2, 2] = 1  # log dispersion is moved alone
+    at = points(rng, data)
+    at[:, 2] = [-12, -5, -2, 0, 3, 7]
+    assert_same(*(build(density, **form) for density in ("kernel", "stan")), data, at)
+
+
 def test_counts_of_all_sizes(build: Build) -> None:
     """All zero, all one, ten million next to zero, and genes whose precision runs to the Poisson limit."""
     rng = np.random.default_rng(7)
@@ -179,6 +213,24 @@ def test_a_density_that_is_not_finite_rejects_the_point(build: Build) -> None:
     at[:, data["H"]] = 1e200
     with pytest.raises(Exception, match="not finite"):
         log_prob(build("kernel"), data, at)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_draws_do_not_depend_on_the_number_of_threads(build: Build, tmp_path: Path, threads: int) -> None:
+    """To the last bit; 1,301 genes in three parts, four samples; the negative control is another seed."""
+    rng = np.random.default_rng(21)
+    data, executable = simulate(rng, 1301, 4), build("kernel")
+
+    def draws(cores: int, seed: int = 1) -> Float:
+        settings = SamplerSettings(chains=1, warmup=0, draws=3, seed=seed, cores=cores, step_size=1e-3, max_treedepth=4)
+        start = {"zeta": np.zeros(data["H"]), "z": np.zeros((data["G"], data["P"]))}
+        (chain,) = read_chains(run_nuts(executable, data, settings, output_dir=tmp_path, inits=start, binary=True))
+        return np.asarray(chain.draws)
+
+    alone = draws(1)
+    np.testing.assert_array_equal(draws(threads), alone)
+    assert np.ptp(alone, axis=0).max() > 0
+    assert not np.array_equal(draws(threads, seed=2), alone)
 
 
 SAME_ADDRESSES = """

@@ -65,8 +65,6 @@ def test_every_variant_passes(name: str, toolchain: Toolchain, tmp_path: Path) -
     options = registry.get(name).OPTIONS
     for chosen in itertools.product(*(option.choices for option in options.values())):
         asked = dict(zip(options, chosen, strict=True))
-        if asked.get("dispersion") == "global" and asked.get("density") == "kernel":
-            continue  # refused: the kernel knows the trend only
         code = render(name, asked).code
         left = [
             w

@@ -32,6 +32,7 @@ def main() -> int:
     attempts = Path(f"attempts_{chain}")
     count = len(attempts.read_text()) if attempts.exists() else 0
     attempts.write_text("x" * (count + 1))
+    Path(f"threads_{chain}").write_text(os.environ["STAN_NUM_THREADS"])
     if mode == "fail":
         print("Exception: normal_lpdf: Scale parameter is 0", file=sys.stderr)
         return 70

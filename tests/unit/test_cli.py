@@ -208,7 +208,7 @@ def test_code_in_a_formula_is_not_run(run: Run, tmp_path: Path, formula: str) ->
         (("--set", "effects=laplace"), "one of spike_slab, student_t, normal"),
         (("--set", "spikes=2"), "no option 'spikes'"),
         (("--set", "effects"), "NAME=VALUE"),
-        (("--set", "dispersion=global", "--set", "density=kernel"), "trend only"),
+        (("--set", "density=cuda"), "one of kernel, stan"),
         (("--prior", "mu_alpha=normal(4)"), r"normal takes \(mean, sd\)"),
         (("--prior", "mu_alpha=normal(4, -1)"), "sd"),
         (("--prior", "mu_alpha=normal(4, nan)"), "sd"),
@@ -310,7 +310,8 @@ def test_stancode_prints_a_program(run: Run) -> None:
     assert said.code == 0
     assert "parameters {" in said.out
     assert "dispersion ~ exponential" in said.out
-    assert "genes_lpdf" not in said.out  # the kernel knows the trend only, so this one is plain Stan
+    assert "genes_lpdf" in said.out
+    assert "genes_lpdf" not in run("stancode", "negative_binomial_de", "--set", "density=stan").out
     assert run("stancode", "poisson").code == 2
     assert "there is no program 'poisson'" in run("stancode", "poisson").err
 

@@ -57,7 +57,7 @@ def test_what_is_right_is_compiled(data: CountData, more: dict[str, Any]) -> Non
         ({"size_factors": np.array([1, 1, 1, 1, 1, np.nan])}, "one positive number per sample"),
         ({"size_factors": "rpkm"}, "rpkm"),
         ({"options": {"spike": "no"}}, "no option 'spike'"),
-        ({"options": {"dispersion": "global", "density": "kernel"}}, "trend only"),
+        ({"options": {"density": "cuda"}}, "one of kernel, stan"),
         ({"prior": {"tau": Exponential(1.0)}}, "tau of negative_binomial_de is a half_normal"),
         ({"seed": 0}, "seed"),
         ({"cores": 0}, "cores"),
@@ -108,8 +108,9 @@ def test_the_method_is_chosen_by_size_and_by_what_has_a_kernel() -> None:
     assert huge.name == "eb"
     assert "2,000,000 counts" in huge.reason
     assert choose_method("nuts", model, 60_000, 8).name == "nuts"
-    for options in ({"density": "stan"}, {"dispersion": "global"}):
-        with pytest.raises(OptionError, match=next(iter(options.values()))):
-            choose_method("blocked", NegativeBinomialDE(options=options), 10, 8)
+    common = NegativeBinomialDE(options={"dispersion": "global"})
+    assert choose_method("auto", common, NUTS_GENES + 1, 8).name == "blocked"
+    with pytest.raises(OptionError, match="density=stan"):
+        choose_method("blocked", plain, 10, 8)
     with pytest.raises(OptionError, match="gibbs"):
         choose_method("gibbs", model, 10, 8)

@@ -35,8 +35,6 @@ def variants() -> Iterator[tuple[str, str, Mapping[str, str]]]:
         options = registry.get(name).OPTIONS
         for values in itertools.product(*(option.choices for option in options.values())):
             chosen = dict(zip(options, values, strict=True))
-            if name == "negative_binomial_de" and (chosen["dispersion"], chosen["density"]) == ("global", "kernel"):
-                continue  # refused: the kernel knows the trend only
             differs = [f"{key}={value}" for key, value in chosen.items() if value != options[key].default]
             yield ".".join([name, *differs]), name, chosen
 

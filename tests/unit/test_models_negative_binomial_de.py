@@ -198,7 +198,6 @@ def test_what_is_needed(key: str) -> None:
     [
         ({"options": {"spike": "yes"}}, "no option 'spike'"),
         ({"options": {"effects": "laplace"}}, "one of spike_slab, student_t, normal"),
-        ({"options": {"dispersion": "global", "density": "kernel"}}, "the kernel knows dispersion = trend only"),
         ({"priors": {"b": Normal(0, 1)}}, "no prior 'b'"),
         ({"priors": {"mu_alpha": Exponential(1.0)}}, "mu_alpha of negative_binomial_de is a normal"),
         ({"priors": {"sigma_phi": LogNormal(-0.5, 0.35)}}, "needs its bound"),
@@ -210,10 +209,9 @@ def test_wrong_choices(arguments: dict[str, Any], message: str) -> None:
         NegativeBinomialDE(**arguments)
 
 
-def test_one_dispersion_for_all_genes_is_written_in_stan() -> None:
-    assert NegativeBinomialDE(options={"dispersion": "global"}).options["density"] == "stan"
-    assert NegativeBinomialDE().options["density"] == "kernel"
-    assert NegativeBinomialDE(options=CHAPTER_OPTIONS).options["density"] == "stan"
+@pytest.mark.parametrize("options", [{}, {"dispersion": "global"}, CHAPTER_OPTIONS])
+def test_every_structure_has_the_kernel(options: dict[str, str]) -> None:
+    assert NegativeBinomialDE(options=options).options["density"] == "kernel"
 
 
 @pytest.mark.parametrize("options", STRUCTURES)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def test_no_more_chains_at_once_than_cores(fake_executable: Path, tmp_path: Path
     settings = SamplerSettings(chains=3, warmup=2, draws=2, cores=1)
     run_nuts(fake_executable, {}, settings, output_dir=tmp_path, progress=lambda c, *_: order.append(c))
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (3, "1"), (6, "3")])
+def test_cores_left_are_threads_of_the_chains(fake_executable: Path, tmp_path: Path, cores: int, threads: str) -> None:
+    files = run_nuts(fake_executable, {}, replace(SETTINGS, cores=cores), output_dir=tmp_path)
+    assert [(files.folder / f"threads_{chain}").read_text() for chain in (1, 2)] == [threads] * 2
 
 
 def test_a_killed_chain_is_run_again_with_another_seed(fake_executable: Path, tmp_path: Path) -> None:

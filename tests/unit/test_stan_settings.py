@@ -14,6 +14,10 @@ def test_thinning_keeps_the_first_of_each() -> None:
     assert SamplerSettings(draws=10, thin=3).kept_draws == 4
 
 
+def test_cores_that_chains_leave_are_their_threads() -> None:
+    assert [SamplerSettings(chains=4, cores=cores).threads for cores in (1, 4, 7, 8, 13)] == [1, 1, 1, 2, 3]
+
+
 def test_nothing_adapts_without_a_warm_up() -> None:
     assert SamplerSettings().adapts
     assert not SamplerSettings(warmup=0).adapts
