@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from core_studies import awkward_study
 from numpy.typing import NDArray
 
 from bayesexpr.empirical_bayes.hyperposterior import learn
@@ -17,10 +18,7 @@ from bayesexpr.empirical_bayes.laplace import Study, start
 from bayesexpr.empirical_bayes.noise import stream_keys
 from bayesexpr.empirical_bayes.proposal import propose
 from bayesexpr.empirical_bayes.target import HyperDraws, Target
-from bayesexpr.errors import ToolchainError
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
-from bayesexpr.stan.kernels import shared_library
-from bayesexpr.stan.program import render
 
 pytestmark = pytest.mark.needs_stan
 
@@ -29,32 +27,11 @@ Float = NDArray[np.float64]
 FIELDS = ("log_density", "alpha", "log_phi", "beta", "gamma", "probability")
 
 
-@pytest.fixture(scope="module")
-def library() -> Path:
-    """The core as a shared library; it needs a compiler and no CmdStan."""
-    try:
-        return shared_library(render("negative_binomial_de", NegativeBinomialDE().options))
-    except ToolchainError as error:
-        pytest.skip(str(error))
-
-
 def studies(
     library: Path, effects: str, G: int, seed: int, dispersion: str = "trend"
 ) -> tuple[NegativeBinomialDE, Study, Study, Float]:
-    """The same study in NumPy and compiled: three other terms, lengths, a gene of zeros, one of ten million; theta."""
-    model = NegativeBinomialDE(options={"effects": effects, "dispersion": dispersion})
-    rng = np.random.default_rng(seed)
-    given = {
-        "genes": G,
-        "design": [[-0.5], [0.5]] * 4,
-        "nuisance_design": rng.normal(size=(8, 3)).round(1),
-        "nuisance_term": [0, 0, 1],
-        "effective_length": rng.uniform(300, 3000, (8, G)),
-    }
-    p, data = model.simulate(given, rng)
-    data["count"] = data["count"].copy()
-    data["count"][:, 0], data["count"][0, 1] = 0, 10**7
-    full = model.complete(data)
+    """The same study in NumPy and compiled; theta."""
+    model, full, p = awkward_study(effects, G, seed, dispersion)
     plain = Study(model.layout(full), full, None if effects == "normal" else SLAB_NU)
     theta = plain.at.theta(p, full["log_size_factor"])
     return model, plain, replace(plain, library=library), theta

@@ -4,46 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from core_studies import awkward_study
 
 from bayesexpr.empirical_bayes import laplace
 from bayesexpr.empirical_bayes.laplace import Study, start
 from bayesexpr.empirical_bayes.whitening import warm_start
-from bayesexpr.errors import ToolchainError
-from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
-from bayesexpr.stan.kernels import shared_library
-from bayesexpr.stan.program import render
+from bayesexpr.models.negative_binomial_de import SLAB_NU
 
 pytestmark = pytest.mark.needs_stan
-
-
-@pytest.fixture(scope="module")
-def library() -> Path:
-    """The core as a shared library; it needs a compiler and no CmdStan."""
-    try:
-        return shared_library(render("negative_binomial_de", NegativeBinomialDE().options))
-    except ToolchainError as error:
-        pytest.skip(str(error))
-
-
-def study_data(effects: str, G: int, seed: int = 1, dispersion: str = "trend") -> tuple[NegativeBinomialDE, Any, Any]:
-    """Eight samples in two groups, two other terms, lengths, a gene of zeros and one of ten million."""
-    model = NegativeBinomialDE(options={"effects": effects, "dispersion": dispersion})
-    rng = np.random.default_rng(seed)
-    given = {
-        "genes": G,
-        "design": [[-0.5], [0.5]] * 4,
-        "nuisance_design": rng.normal(size=(8, 3)).round(1),
-        "nuisance_term": [0, 0, 1],
-        "effective_length": rng.uniform(300, 3000, (8, G)),
-    }
-    p, data = model.simulate(given, rng)
-    data["count"] = data["count"].copy()
-    data["count"][:, 0], data["count"][0, 1] = 0, 10**7
-    return model, model.complete(data), p
 
 
 @pytest.mark.parametrize(
@@ -51,7 +22,7 @@ def study_data(effects: str, G: int, seed: int = 1, dispersion: str = "trend") -
     [(e, d) for e in ("spike_slab", "student_t", "normal") for d in ("trend", "global")],
 )
 def test_the_core_equals_numpy(library: Path, effects: str, dispersion: str) -> None:
-    model, full, p = study_data(effects, 37, dispersion=dispersion)
+    model, full, p = awkward_study(effects, 37, dispersion=dispersion)
     nu = None if effects == "normal" else SLAB_NU
     plain, fast = Study(model.layout(full), full, nu), Study(model.layout(full), full, nu, library)
     assert not plain.cores
@@ -74,7 +45,7 @@ def test_the_core_equals_numpy(library: Path, effects: str, dispersion: str) -> 
 
 def test_the_warm_start_is_the_same_and_quicker(library: Path) -> None:
     """300 genes: the same hyperparameters and maps, up to what the last steps leave undone: a quarter of a sd."""
-    model, full, _ = study_data("spike_slab", 300, 3)
+    model, full, _ = awkward_study("spike_slab", 300, 3)
     warm, seconds = [], []
     for core in (None, library):
         begin = time.process_time()
