@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
+from bayesexpr.blocked.curvature import curvature
 from bayesexpr.blocked.target import Target
 from bayesexpr.distributions import Float
 
@@ -33,9 +35,6 @@ HYPER_JITTER = (0.3, 1.1)
 
 LOOKS = 8
 """Times in the warm-up at which the curvature is looked at; the mass matrix is the mean of the later looks."""
-
-DIFFERENCE = 1e-3
-"""Step of the differences that give the curvature of the hyperparameters' conditional density."""
 
 FLAT = 0.5
 """Least curvature: given the genes, a hyperparameter is at most a little freer than in its marginal, which is 1."""
@@ -83,7 +82,7 @@ class Chain:
         self.log_step = np.clip(self.log_step + gain * (accepted - GENE_ACCEPTANCE), np.log(STEPS[0]), np.log(STEPS[1]))
         look = max(1, iterations // LOOKS)
         if iteration % look == look // 2:
-            self._seen.append(self.curvature())
+            self._seen.append(self._curvature())
             later = self._seen[len(self._seen) // 2 :]
             self.root = np.asarray(np.linalg.cholesky(np.mean(later, axis=0)))
         if self._seen:
@@ -103,15 +102,9 @@ class Chain:
         self._move_genes()
         return self._move_hyper()
 
-    def curvature(self) -> Float:
-        """Curvature [H, H] of the hyperparameters' density given the genes, by differences; at least ``FLAT``."""
-        H = self.zeta.size
-        second = np.empty((H, H))
-        for h in range(H):
-            shift = DIFFERENCE * np.eye(H)[h]
-            up, down = (self.target.log_density(self.zeta + sign * shift, self.z)[1] for sign in (1, -1))
-            second[h] = (down - up) / (2 * DIFFERENCE)
-        values, vectors = np.linalg.eigh((second + second.T) / 2)
+    def _curvature(self) -> Float:
+        """Curvature [H, H] of the hyperparameters' density given the genes; at least ``FLAT``."""
+        values, vectors = np.linalg.eigh(curvature(self.target, self.zeta, self.z))
         return np.asarray((vectors * np.maximum(values, FLAT)) @ vectors.T)
 
     def _move_genes(self) -> Float:
@@ -127,12 +120,12 @@ class Chain:
         place, value = self.zeta.copy(), begin
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(HYPER_LEAPS):
-                momentum = momentum + 0.5 * step * np.linalg.solve(self.root, slope)
-                place = np.asarray(place + step * np.linalg.solve(self.root.T, momentum))
+                momentum = momentum + 0.5 * step * self._solve(slope)
+                place = np.asarray(place + step * self._solve(momentum, transposed=True))
                 value, slope = self.target.log_density(place, self.z)
                 if not np.isfinite(value):
                     break
-                momentum = momentum + 0.5 * step * np.linalg.solve(self.root, slope)
+                momentum = momentum + 0.5 * step * self._solve(slope)
             gain = energy - (0.5 * momentum @ momentum - value)
         if not np.isfinite(gain):
             return 0.0, begin, True
@@ -141,3 +134,8 @@ class Chain:
             self.zeta = place
             return accept, value, False
         return accept, begin, bool(gain < -RUNAWAY)
+
+    def _solve(self, x: Float, *, transposed: bool = False) -> Float:
+        """Divide by the mass matrix's root, or by its transpose."""
+        trans = "T" if transposed else "N"
+        return np.asarray(solve_triangular(self.root, x, trans=trans, lower=True, check_finite=False))

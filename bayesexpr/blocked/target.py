@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,25 @@ from bayesexpr.models.de_core import GeneCore, dispersion_for_core
 from bayesexpr.models.de_layout import Layout, Whitening
 from bayesexpr.models.de_whitened_core import Noise, WhitenedCore
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Gradient of the log density in each of the ways in which hyperparameters enter it.
+
+    Attributes
+    ----------
+    theta
+        [H] as they are, without their part in the others; of size factors that of their prior.
+    log_f
+        [S] as log size factors.
+    shift
+        [P, J] by what the genes' coordinates follow.
+    """
+
+    theta: Float
+    log_f: Float
+    shift: Float
 
 
 class Target:
@@ -48,11 +68,20 @@ class Target:
 
     def log_density(self, zeta: Float, z: Float) -> tuple[float, Float]:
         """Log density at hyperparameters `zeta` [H] and genes `z` [G, P], and its gradient [H] in `zeta`."""
-        at = self.at
         theta = self.whitening.theta(zeta)
+        value, slopes = self.slopes(theta, self.log_f(theta), self.shift(theta), z)
+        slope = slopes.theta
+        if self.at.estimated:
+            slope[self.at.v] += self._basis.T @ slopes.log_f
+        slope += np.einsum("pj,pjh->h", slopes.shift, self.whitening.driver)
+        return value, np.asarray(self.whitening.theta_scale.T @ slope)
+
+    def slopes(self, theta: Float, log_f: Float, shift: Float, z: Float) -> tuple[float, Slopes]:
+        """Log density and its gradient, size factors `log_f` [S] and `shift` [P, J] being given beside `theta` [H]."""
+        at = self.at
         h = at.hyper(theta, self.data["log_size_factor"])
-        hyper = self._for_core(h)
-        value, _, d_shift, d = self._core.density(z, self._shift(theta), hyper)
+        hyper = self._for_core(h) | {"log_f": log_f}
+        value, _, d_shift, d = self._core.density(z, shift, hyper)
         slope = hyper_gradient(self.model, at, theta, h)
         slope[0] += d["mu_alpha"]
         slope[1] += d["sigma_alpha"] * hyper["sigma_alpha"]
@@ -66,11 +95,7 @@ class Target:
         weight = np.exp(hyper["log_weight"])
         slope[at.weight] += (d["log_weight"] - weight * d["log_weight"].sum())[1:]
         np.add.at(slope, at.tau.start + self._term, d["tau"] * hyper["tau"])
-        if at.estimated:
-            slope[at.v] += self._basis.T @ d["log_f"]
-        slope += np.einsum("pj,pjh->h", d_shift, self.whitening.driver)
-        value += self.model.hyper_log_density(at, theta, h)
-        return value, np.asarray(self.whitening.theta_scale.T @ slope)
+        return value + self.model.hyper_log_density(at, theta, h), Slopes(slope, d["log_f"], d_shift)
 
     def move_genes(
         self, zeta: Float, z: Float, step: Float, leaps: int, rng: np.random.Generator
@@ -89,9 +114,14 @@ class Target:
         effect = rng.standard_normal((K, G))
         if self.nu > 0:
             effect /= np.sqrt(rng.chisquare(self.nu, G) / self.nu)
-        return self._core.move(z, self._shift(theta), hyper, step, leaps, Noise(momentum, log_uniform, effect))
+        return self._core.move(z, self.shift(theta), hyper, step, leaps, Noise(momentum, log_uniform, effect))
 
-    def _shift(self, theta: Float) -> Float:
+    def log_f(self, theta: Float) -> Float:
+        """Log size factors [S]."""
+        return np.asarray(self.at.hyper(theta, self.data["log_size_factor"])["log_f"])
+
+    def shift(self, theta: Float) -> Float:
+        """Drivers [P, J], which the genes' coordinates follow."""
         return np.asarray(np.einsum("pjh,h->pj", self.whitening.driver, theta - self.whitening.theta_center))
 
     def _for_core(self, h: Mapping[str, Float]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 r"""Hyperparameters by maximum marginal likelihood, and how every gene's posterior follows them.
 
 The marginal likelihood of a gene is the sum over components of weight times integral. Its derivatives in the
-hyperparameters are central differences; the information matrix is the sum of outer products of the genes' scores
-(Berndt, Hall, Hall and Hausman 1974), to which the priors add theirs.
+hyperparameters are central differences, but for the size factors, of which there are many (:mod:`.following`); the
+information matrix is the sum of outer products of the genes' scores (Berndt, Hall, Hall and Hausman 1974), to which the
+priors add theirs.
 """
 
 from __future__ import annotations
@@ -14,13 +15,8 @@ import numpy as np
 from scipy import special
 
 from bayesexpr.distributions import Float
-from bayesexpr.empirical_bayes.laplace import (
-    GenePosterior,
-    Study,
-    follow_mode,
-    gene_posterior,
-    integrate_dispersion,
-)
+from bayesexpr.empirical_bayes.following import follow_mode, size_factor_scores
+from bayesexpr.empirical_bayes.laplace import GenePosterior, Study, gene_posterior, integrate_dispersion
 
 DIFFERENCE = 0.02
 """Step of the central differences: every hyperparameter is a logarithm or a location of order one."""
@@ -79,17 +75,23 @@ def marginal(study: Study, theta: Float, modes: list[Float], *, nodes: int = 1, 
 
 
 def scores(study: Study, theta: Float, base: Marginal, nodes: int) -> Float:
-    """Return the derivative [G, H] of each gene's log marginal likelihood, by central differences.
+    """Return the derivative [G, H] of each gene's log marginal likelihood.
 
-    The modes move little, and the integral is flat in them: one Newton step follows.
+    Central differences, but in the size factors. The modes move little, and the integral is flat in them: one Newton
+    step follows.
     """
+    at = study.at
     modes = [part.mode for part in base.components]
-    score = np.empty((study.full["G"], study.at.H))
-    for h in range(study.at.H):
-        step = np.zeros(study.at.H)
+    score = np.empty((study.full["G"], at.H))
+    for h in range(at.v.start):
+        step = np.zeros(at.H)
         step[h] = DIFFERENCE
         up, down = (marginal(study, theta + sign * step, modes, nodes=nodes, steps=1) for sign in (1, -1))
         score[:, h] = (up.log_marginal - down.log_marginal) / (2 * DIFFERENCE)
+    if at.estimated:
+        hyper = at.hyper(theta, study.full["log_size_factor"])
+        parts = (size_factor_scores(study, hyper, c, part) for c, part in enumerate(base.components))
+        score[:, at.v] = sum(base.responsibility[:, [c]] * part for c, part in enumerate(parts))
     return score
 
 

@@ -172,21 +172,19 @@ def integrate_dispersion(
     return GenePosterior(found.mode, found.precision, mean, spread, total)
 
 
-def follow_mode(study: Study, theta: Float, component: int, found: GenePosterior, difference: float) -> Float:
-    """Return the derivative [G, P, H] of the mode in the hyperparameters: curvature^-1 d gradient."""
-    out = np.empty((*found.mode.shape, theta.size))
-    for h in range(theta.size):
-        gradients = []
-        for sign in (1, -1):
-            moved = theta.copy()
-            moved[h] += sign * difference
-            hyper = study.at.hyper(moved, study.full["log_size_factor"])
-            gradients.append(_slope(study, hyper, component, found.mode))
-        out[:, :, h] = (gradients[0] - gradients[1]) / (2 * difference)
-    return np.asarray(np.linalg.solve(found.precision, out))
+def covariance(study: Study, found: GenePosterior) -> Float:
+    """Covariance [G, P, P] of the coordinates: that at the mode, with the dispersion's own spread."""
+    at_mode = np.linalg.inv(found.precision)
+    at_mode = (at_mode + at_mode.swapaxes(1, 2)) / 2
+    if not study.at.trend:
+        return np.asarray(at_mode)
+    along = at_mode[:, :, 1] / at_mode[:, 1, [1]]
+    more = found.variance[:, 1] - at_mode[:, 1, 1]
+    return np.asarray(at_mode + more[:, None, None] * along[:, :, None] * along[:, None, :])
 
 
-def _slope(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> Float:
+def gene_gradient(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> Float:
+    """Gradient [G, P] of the log density of every gene in one component."""
     if study.cores:
         return study.cores[component].gene_slopes(psi, _for_core(study, hyper))[1]
     return _gradient(study, hyper, component, psi)[1]
@@ -225,8 +223,8 @@ def _ascend(study: Study, hyper: Mapping[str, Float], component: int, psi: Float
     return np.asarray(psi + size[:, None] * step)
 
 
-def _predictor(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float]:
-    """Log means [S, G] and log phi [G]."""
+def predictor(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float]:
+    """Log means [S, G] and log phi [G] in one component."""
     at, full = study.at, study.full
     h = dict(hyper)
     change = full["component_design"][component] @ at.effect(psi, h).T
@@ -248,9 +246,24 @@ def _log_prior(study: Study, hyper: Mapping[str, Float], psi: Float) -> Float:
 def _log_joint(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> Float:
     if study.cores:
         return study.cores[component].gene_slopes(psi, _for_core(study, hyper))[0]
-    eta, log_phi = _predictor(study, hyper, component, psi)
+    eta, log_phi = predictor(study, hyper, component, psi)
     lik = nb2_logpmf(study.full["count"], np.exp(eta), np.exp(log_phi)).sum(axis=0)
     return np.asarray(lik + _log_prior(study, hyper, psi))
+
+
+def coordinate_weights(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float]:
+    """Return what one unit of each coordinate adds to the linear predictor, [S, P], and to log phi, [G, P]."""
+    at, full = study.at, study.full
+    design = np.zeros((at.S, at.P))
+    design[:, 0] = 1.0
+    design[:, at.d] = full["component_design"][component] * hyper["s"]
+    design[:, at.u] = full["nuisance_design"] * hyper["tau"][full["nuisance_term"]]
+    drive = np.zeros((len(psi), at.P))
+    if at.trend:
+        poisson_part = hyper["a1"] * np.exp(-psi[:, 0])
+        drive[:, 0] = poisson_part / (hyper["a0"] + poisson_part)
+        drive[:, 1] = hyper["sigma_phi"]
+    return design, drive
 
 
 @dataclass(frozen=True)
@@ -269,7 +282,7 @@ class _Slope:
 def _gradient(study: Study, hyper: Mapping[str, Float], component: int, psi: Float) -> tuple[Float, Float, _Slope]:
     """Log joint density [G], its gradient [G, P], and what the curvature needs."""
     at, full = study.at, study.full
-    eta, log_phi = _predictor(study, hyper, component, psi)
+    eta, log_phi = predictor(study, hyper, component, psi)
     y, mu, phi = full["count"], np.exp(eta), np.exp(log_phi)
     value = nb2_logpmf(y, mu, phi).sum(axis=0) + _log_prior(study, hyper, psi)
 
@@ -277,17 +290,9 @@ def _gradient(study: Study, hyper: Mapping[str, Float], component: int, psi: Flo
     shrunk = phi / (phi + mu)
     inside = special.digamma(y + phi) - special.digamma(phi) + np.log(shrunk) + (mu - y) / (phi + mu)
 
-    # what one unit of each coordinate adds to the linear predictor, [S, P], and to log phi, [G, P]
-    design = np.zeros((at.S, at.P))
-    design[:, 0] = 1.0
-    design[:, at.d] = full["component_design"][component] * hyper["s"]
-    design[:, at.u] = full["nuisance_design"] * hyper["tau"][full["nuisance_term"]]
+    design, drive = coordinate_weights(study, hyper, component, psi)
     gradient = ((y - mu) * shrunk).T @ design
-    drive = np.zeros((len(psi), at.P))
     if at.trend:
-        poisson_part = hyper["a1"] * np.exp(-psi[:, 0])
-        drive[:, 0] = poisson_part / (hyper["a0"] + poisson_part)
-        drive[:, 1] = hyper["sigma_phi"]
         gradient += drive * (phi * inside).sum(axis=0)[:, None]
 
     # priors

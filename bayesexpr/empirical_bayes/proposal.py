@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesexpr.distributions import Float
+from bayesexpr.empirical_bayes.following import follow_mode
 from bayesexpr.empirical_bayes.laplace import (
     GenePosterior,
     Study,
-    follow_mode,
+    covariance,
     gene_posterior,
     integrate_dispersion,
     start,
@@ -200,7 +201,7 @@ def propose(study: Study, theta: Float) -> Proposal:
     """Put a distribution on every mode of every gene, for hyperparameters `theta` [H] and those near them."""
     at = study.at
     modes = find_modes(study, at.hyper(theta, study.full["log_size_factor"]))
-    root = WIDER * np.linalg.cholesky(np.stack([_covariance(study, one) for one in modes.found]))
+    root = WIDER * np.linalg.cholesky(np.stack([covariance(study, one) for one in modes.found]))
     share = np.where(modes.share > 0, modes.share + EVENLY, 0.0)
     follow = np.zeros((study.full["G"], at.P, at.H))
     for m, (component, found) in enumerate(zip(modes.component, modes.found, strict=True)):
@@ -215,19 +216,6 @@ def propose(study: Study, theta: Float) -> Proposal:
         theta=theta,
         heavy=(np.arange(at.P) >= at.d.start) & (np.arange(at.P) < at.d.stop),
         nu=LIGHT if study.nu is None else int(study.nu),
-    )
-
-
-def _covariance(study: Study, found: GenePosterior) -> Float:
-    """Covariance [G, P, P] of the coordinates: that at the mode, with the dispersion's own spread."""
-    covariance = np.linalg.inv(found.precision)
-    covariance = (covariance + covariance.swapaxes(1, 2)) / 2
-    if not study.at.trend:
-        return np.asarray(covariance)
-    at_mode = covariance[:, 1, 1]
-    along = covariance[:, :, 1] / at_mode[:, None]
-    return np.asarray(
-        covariance + (found.variance[:, 1] - at_mode)[:, None, None] * along[:, :, None] * along[:, None, :]
     )
 
 

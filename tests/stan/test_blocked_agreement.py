@@ -59,7 +59,11 @@ def test_the_posteriors_are_the_same(both: tuple[DEFit, DEFit]) -> None:
 
 
 def test_the_tables_are_the_same(both: tuple[DEFit, DEFit]) -> None:
-    """Within Monte Carlo error of some thousand draws; effects in units of their standard deviation."""
+    """Within Monte Carlo error of some thousand draws; effects in units of their standard deviation.
+
+    All genes lean together where the share of unchanged ones does, of which NUTS has some 700 effective draws: the
+    standard error of a mean difference of lfsr is 0.002.
+    """
     one, two = (fit.contrast(*CONTRAST).table for fit in both)
     known = one["status"] != "all_zero"
     for column, tolerance in (("log2FoldChange", 0.2), ("lfsr", 0.06), ("lfdr", 0.06), ("prob_gt", 0.06)):
@@ -67,7 +71,7 @@ def test_the_tables_are_the_same(both: tuple[DEFit, DEFit]) -> None:
         if column == "log2FoldChange":
             difference = difference / one["lfcSE"][known].to_numpy(float)
         assert np.abs(difference).max() < tolerance, column
-        assert abs(difference.mean()) < tolerance / 15, column
+        assert abs(difference.mean()) < tolerance / 10, column
     assert (two["status"][known] == "ok").mean() > 0.97
     assert both[1].record["method"] == "blocked"
     assert both[1].diagnostics["ebfmi"] is None
