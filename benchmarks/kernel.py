@@ -3,8 +3,8 @@
     python benchmarks/kernel.py [--genes 20000] [--samples 8] [--rounds 5]
 
 writes ``benchmarks/results/kernel.json``: CPU milliseconds of one gradient (median over rounds of 0.2 s, the three
-taking turns so that a busy machine slows all alike), their ratios, and how far the densities and gradients of the two
-programs are apart.
+taking turns so that a busy machine slows all alike), their ratios, how far the densities and gradients of the two
+programs are apart, and wall milliseconds by one thread and by two, which say something where two cores are free.
 Programs are compiled with the flags of a fit; the core is built for this processor, as in a fit.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -79,9 +80,11 @@ def study(genes: int, samples: int, seed: int) -> dict[str, Any]:
     return model.stan_data(data, whitening=maps)
 
 
-def seconds(command: list[str], folder: Path) -> float:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[0])
+def seconds(command: list[str], folder: Path, threads: int = 1) -> list[float]:
+    """Processor seconds of one gradient, and wall seconds where the program tells."""
+    environment = {**os.environ, "STAN_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, env=environment)
+    return [float(word) for word in done.stdout.split()]
 
 
 def main() -> None:
@@ -99,11 +102,19 @@ def main() -> None:
         size = data["H"] + data["G"] * data["P"]
         np.random.default_rng(asked.seed).normal(0, 0.3, size).tofile(folder / "points.bin")
         times: dict[str, list[float]] = {"kernel": [], "stan": [], "core": []}
+        walls: dict[str, list[float]] = {"1": [], "2": []}
         for _ in range(asked.rounds):
             for density in ("kernel", "stan"):
                 command = [f"./{density}", "data.json", "points.bin", f"{density}.bin", "1"]
-                times[density].append(1e3 * seconds(command, folder))
-            times["core"].append(1e3 * seconds(["./core", "data.json", "1"], folder))
+                cpu, wall = seconds(command, folder)
+                times[density].append(1e3 * cpu)
+                if density == "kernel":
+                    walls["1"].append(1e3 * wall)
+                    together = [*command[:3], "together.bin", "1"]
+                    walls["2"].append(1e3 * seconds(together, folder, threads=2)[1])
+            times["core"].append(1e3 * seconds(["./core", "data.json", "1"], folder)[0])
+        if (folder / "together.bin").read_bytes() != (folder / "kernel.bin").read_bytes():
+            raise SystemExit("two threads give another density or gradient than one.")
         found = {density: np.fromfile(folder / f"{density}.bin") for density in ("kernel", "stan")}
     kernel, stan = found["kernel"], found["stan"]
     ms = {which: statistics.median(all_rounds) for which, all_rounds in times.items()}
@@ -116,6 +127,7 @@ def main() -> None:
         "cpu_ms_per_gradient": {which: round(value, 4) for which, value in ms.items()},
         "rounds_ms": {which: [round(value, 4) for value in all_rounds] for which, all_rounds in times.items()},
         "ns_per_count": {which: round(1e6 * value / counts, 2) for which, value in ms.items()},
+        "wall_ms_by_threads": {count: round(statistics.median(each), 4) for count, each in walls.items()},
         "stan_over_kernel": round(ms["stan"] / ms["kernel"], 1),
         "kernel_over_core": round(ms["kernel"] / ms["core"], 2),
         "density_relative_difference": abs(kernel[1] - stan[1]) / abs(stan[1]),
