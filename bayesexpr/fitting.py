@@ -24,6 +24,7 @@ from bayesexpr.models.priors import Prior, parse_prior
 from bayesexpr.posterior.diagnostics import count_divergences, count_saturated, ebfmi
 from bayesexpr.posterior.importance import pareto_k
 from bayesexpr.posterior.parameter_verdict import judge_approximation, judge_exact, judge_parameters
+from bayesexpr.posterior.support import check_support
 from bayesexpr.posterior.verdict import Verdict
 from bayesexpr.program_fit import Fit, checked, labelled, outcome_variable, parameter_table
 from bayesexpr.progress import Progress, Silent
@@ -138,6 +139,7 @@ def fit(
     start = time.monotonic()
     raw = _exact(chosen, full, settings) if method == "exact" else _run(chosen, inputs, method, settings, progress)
     posterior = chosen.posterior(raw.draws, full)
+    check_support(chosen, posterior)
     diagnostics, verdict = _judge(method, posterior, raw.columns, settings)
     record = {
         "kind": program_fit.KIND,

@@ -1,7 +1,8 @@
 """Faults found in reference tools, B1 to B12, where ours is to do right; those without a test here have it elsewhere.
 
 B1, B2, B3, B6: test_calibration_uniformity; B7: test_posterior_diagnostics (a divergence in the first kept draw
-counts); B8: test_stan_output (cut, not finite, of other data, copied); B9: test_stan_chains (runs started together);
+counts); B8: test_stan_output (cut, not finite, of other data, copied) and
+test_posterior_support (outside the support); B9: test_stan_chains (runs started together);
 B10: test_stan_program (names); B11: test_stan_compiler (whatever changes the executable).
 """
 
