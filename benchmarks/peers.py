@@ -5,10 +5,10 @@
 
 Three comparisons, in ``benchmarks/results/peers.json`` and ``docs/peers.png``:
 
-``same_model``  the flagship on 300 genes x 8 samples by NumPyro, PyMC + nutpie and plain Stan, and by this package.
+``same_model``  the flagship on 1,000 genes x 8 samples by NumPyro, PyMC + nutpie and plain Stan, and by this package.
     Before anything is timed, each program's log density must equal ours at random points, but for a constant, to 1e-6.
-    The others get what suits them: double precision, lgamma shared between components, effects centred, the same
-    starting point near the data, one thread (what they count is processor time), compilation left out.
+    The others get what suits them: double precision, lgamma shared between components, effects in units of their
+    scales, the same starting point near the data, one thread (what they count is processor time), compilation left out.
 ``chapter``  the published program and ours on the published model: one dispersion, normal effects; 200 genes.
 ``tests``  DESeq2, edgeR and PyDESeq2 on the simulated 20,000 x 8, beside this package's records of targets.py.
 
@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from measuring import HERE, Usage, machine, measure, read, short, write
+from peer_programs.exchange import HYPER
 from scipy.special import expit, gammaln
 from simulated import simulate, write_study
 
@@ -41,21 +42,13 @@ from bayesexpr.models.negative_binomial_de import CHAPTER_OPTIONS, NegativeBinom
 from bayesexpr.posterior.diagnostics import convergence
 
 PROGRAMS = HERE / "peer_programs"
-GENES, CHAPTER_GENES, SAMPLES, SEED = 300, 200, 8, 1
+GENES, CHAPTER_GENES, SAMPLES, SEED = 1000, 200, 8, 1
 PARITY = 1e-6
-CENTRED = False
-"""Of the peers' coordinates: the better of the two with 300 and 1,000 genes, tried by nutpie."""
 
 SAME_MODEL: dict[str, dict[str, Any]] = {
-    "numpyro": {
-        "program": "numpyro_de.py",
-        "needs": "numpyro",
-        "warmup": 500,
-        "target_accept": 0.8,
-        "centred": CENTRED,
-    },
-    "nutpie": {"program": "pymc_de.py", "needs": "nutpie", "warmup": 400, "target_accept": 0.8, "centred": CENTRED},
-    "stan": {"sampler": "cold", "options": {"density": "stan"}, "warmup": 500},
+    "numpyro": {"program": "numpyro_de.py", "needs": "numpyro", "warmup": 500, "target_accept": 0.8},
+    "nutpie": {"program": "pymc_de.py", "needs": "nutpie", "warmup": 400, "target_accept": 0.8},
+    "stan": {"program": "stan_de.py", "warmup": 500, "target_accept": 0.8},
     "nuts": {"sampler": "nuts", "options": {}, "warmup": 200},
     "blocked": {"sampler": "blocked", "options": {}, "warmup": 200},
 }
@@ -80,17 +73,6 @@ ONE_THREAD = {
 
 COMMON = {"chains": 4, "draws": 500, "seed": SEED}
 FIGURE = HERE.parent / "docs" / "peers.png"
-FREE = (
-    "mu_alpha",
-    "log_sigma_alpha",
-    "log_a0",
-    "log_a1",
-    "logit_sigma_phi",
-    "m",
-    "log_s",
-    "log_weight_ratio",
-    "log_tau",
-)
 GENE_QUANTITIES = ("alpha", "log_phi", "b", "gamma")
 
 
@@ -113,8 +95,10 @@ def main() -> int:
     for section, all_of_it, do in () if arguments.figure else work:
         for name in all_of_it:
             known = (read("peers") or {}).get(section, {}).get(name, {})
-            done = bool(known) and "skipped" not in known and not arguments.again
-            if done or (arguments.only and name not in arguments.only):
+            if arguments.only and name not in arguments.only:
+                continue
+            if known and "skipped" not in known and not arguments.again:
+                print(f"{name}: recorded; --again runs it again")
                 continue
             try:
                 found = do(name)
@@ -157,7 +141,7 @@ def same_model(name: str) -> dict[str, Any]:
     study = flagship_study()
     if "program" in asked:
         answer = run(PROGRAMS / asked["program"], study, {**asked, "chains": 0})
-        study_parity(name, study, answer["log_density"], asked["centred"])
+        study_parity(name, study, answer["log_density"])
         return efficiency(run(PROGRAMS / asked["program"], study, asked), asked, study)
     return efficiency(run(PROGRAMS / "ours.py", study, asked), asked, study)
 
@@ -202,7 +186,7 @@ def flagship_study() -> dict[str, Any]:
     theta = at.theta(model.draw_hyper(full, np.random.default_rng(0)), full["log_size_factor"])
     middle = {"mu_alpha": 4.0, "log_sigma_alpha": np.log(2.0), "log_a0": np.log(0.03), "log_a1": np.log(2.0)}
     middle |= {"logit_sigma_phi": 0.5, "m": 0.0, "log_s": np.log(0.5), "log_weight_ratio": -1.0, "log_tau": np.log(0.3)}
-    theta[: len(FREE)], theta[len(FREE) :] = [middle[name] for name in FREE], 0.0
+    theta[: len(HYPER)], theta[len(HYPER) :] = [middle[name] for name in HYPER], 0.0
     alpha = np.log((count / np.exp(full["log_size_factor"])[:, None]).mean(axis=0) + 0.5)
     start = split(theta, np.column_stack([alpha, *np.zeros((3, G))]))
     rng = np.random.default_rng(SEED)
@@ -210,7 +194,6 @@ def flagship_study() -> dict[str, Any]:
     psis = np.column_stack([alpha, *np.zeros((3, G))]) + rng.normal(0, 0.3, (3, G, 4))
     points = [split(one, psi) for one, psi in zip(thetas, psis, strict=True)]
     ours = [model.log_density({"theta": one, "psi": psi}, full) for one, psi in zip(thetas, psis, strict=True)]
-    scales = thetas[:, at.s] + thetas[:, at.tau][:, 0]  # centred effects are the others times s and tau
     out = {
         **inputs,
         "basis": sum_to_zero_basis(SAMPLES),
@@ -219,26 +202,24 @@ def flagship_study() -> dict[str, Any]:
     }
     out |= {f"start_{key}": value for key, value in start.items()}
     out |= {f"point_{key}": np.array([point[key] for point in points]) for key in points[0]}
-    return {**out, "density": np.array(ours), "log_jacobian": G * scales}
+    return {**out, "density": np.array(ours)}
 
 
 def split(theta: Any, psi: Any) -> dict[str, Any]:
-    """Name the parts of a point: hyperparameters one by one, genes' coordinates, effects centred and not."""
-    out: dict[str, Any] = {name: float(theta[k]) for k, name in enumerate(FREE)}
-    b, gamma = out["m"] + np.exp(out["log_s"]) * psi[:, 2], np.exp(out["log_tau"]) * psi[:, 3]
-    out |= {"v": theta[len(FREE) :], "alpha": psi[:, 0], "e": psi[:, 1], "b": b, "gamma": gamma}
-    return {**out, "theta": theta, "d": psi[:, 2], "u": psi[:, 3]}
+    """Name the parts of a point: hyperparameters one by one, genes' coordinates, and all hyperparameters together."""
+    out: dict[str, Any] = {name: float(theta[k]) for k, name in enumerate(HYPER)}
+    return {**out, "v": theta[len(HYPER) :], "theta": theta, **dict(zip(("alpha", "e", "d", "u"), psi.T, strict=True))}
 
 
-def study_parity(name: str, study: dict[str, Any], theirs: Any, centred: bool) -> None:
-    """Compare log densities, but for the constant that programs leave out and the Jacobian of centred effects.
+def study_parity(name: str, study: dict[str, Any], theirs: Any) -> None:
+    """Compare log densities, but for the constant that programs leave out.
 
     Raises
     ------
     SystemExit
         They differ: the programs are not of one model.
     """
-    gap = np.asarray(theirs) - study["density"] + centred * study["log_jacobian"]
+    gap = np.asarray(theirs) - study["density"]
     apart = float(np.abs(gap - gap[0]).max() / np.abs(study["density"]).max())
     if not apart <= PARITY:
         raise SystemExit(
@@ -307,21 +288,19 @@ def quantities(answer: dict[str, Any], study: dict[str, Any]) -> tuple[Any, Any]
 
 
 def of_a_peer(answer: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Hyperparameters in our order, and the quantities of genes, of what NumPyro or PyMC drew."""
-    theta = np.concatenate([np.stack([answer[name] for name in FREE], axis=-1), answer["v"]], axis=-1)
+    """Hyperparameters in our order, and the quantities of genes, of what NumPyro, PyMC or plain Stan drew."""
+    theta = np.concatenate([np.stack([answer[name] for name in HYPER], axis=-1), answer["v"]], axis=-1)
     sigma_phi = NegativeBinomialDE().prior("sigma_phi").upper / (1.0 + np.exp(-answer["logit_sigma_phi"]))
     trend = np.logaddexp(answer["log_a0"][..., None], answer["log_a1"][..., None] - answer["alpha"])
     found = {"alpha": answer["alpha"], "log_phi": sigma_phi[..., None] * answer["e"] - trend}
-    if "b" in answer:
-        return theta, {**found, "b": answer["b"], "gamma": answer["gamma"]}
     s, tau = (np.exp(answer[name])[..., None] for name in ("log_s", "log_tau"))
     return theta, {**found, "b": answer["m"][..., None] + s * answer["d"], "gamma": tau * answer["u"]}
 
 
 def probability_of_change(theta: Any, genes: dict[str, Any], study: dict[str, Any]) -> Any:
     """Conditional probability [chain, draw, gene] of the slab, given everything else of a draw."""
-    log_f = study["log_size_factor"] + theta[..., len(FREE) :] @ study["basis"].T
-    log_odds = theta[..., FREE.index("log_weight_ratio"), None] + np.zeros_like(genes["b"])
+    log_f = study["log_size_factor"] + theta[..., len(HYPER) :] @ study["basis"].T
+    log_odds = theta[..., HYPER.index("log_weight_ratio"), None] + np.zeros_like(genes["b"])
     log_phi, phi = genes["log_phi"], np.exp(genes["log_phi"])
     for s, y in enumerate(study["count"]):
         base = genes["alpha"] + log_f[..., s, None] + study["nuisance_design"][s] * genes["gamma"]
@@ -378,7 +357,7 @@ def draw(record: dict[str, Any], target: Path) -> None:
     labels |= {"published": "published program", "ours": "ours"}
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    titles = {"same_model": "same model: 300 genes x 8 samples", "chapter": "the published model"}
+    titles = {"same_model": f"same model: {GENES:,} genes x {SAMPLES} samples", "chapter": "the published model"}
     for panel, (section, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         found = {k: v for k, v in record.get(section, {}).items() if "ess_per_cpu_second" in v}
         ours = [name in ("nuts", "blocked", "ours") for name in found]

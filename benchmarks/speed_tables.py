@@ -20,7 +20,7 @@ PAGES = (HERE / "README.md", HERE.parent / "README.md")
 SAMPLERS = {
     "nuts": "**bayesexpr, nuts**",
     "blocked": "**bayesexpr, blocked**",
-    "stan": "Stan, the same program without kernel and whitening",
+    "stan": "Stan, vectorised",
     "nutpie": "PyMC + nutpie",
     "numpyro": "NumPyro",
 }

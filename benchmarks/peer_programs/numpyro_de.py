@@ -1,4 +1,4 @@
-"""The flagship in NumPyro, sampled by its NUTS: ``python numpyro_de.py study.npz answer.npz '{"chains": 4, ...}'``.
+"""The flagship in NumPyro, sampled by its NUTS; called as :mod:`exchange` says.
 
 Double precision; chains one after another on one thread, which costs less processor time than chains in step, for
 those wait for the longest trajectory of all. The likelihood shares lgamma between the two components of a gene.
@@ -6,9 +6,6 @@ those wait for the longest trajectory of all. The likelihood shares lgamma betwe
 
 from __future__ import annotations
 
-import json
-import resource
-import sys
 from typing import Any
 
 import jax
@@ -16,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from exchange import NAMES, Study, answer, used
 from jax.scipy.special import gammaln, logsumexp
 from numpyro.infer import MCMC, NUTS, init_to_value
 from numpyro.infer.util import potential_energy
@@ -23,9 +21,8 @@ from numpyro.infer.util import potential_energy
 jax.config.update("jax_enable_x64", True)
 
 
-def model(d: dict[str, Any], centred: bool) -> None:
-    """All parameters on the whole real line; effects centred, or in units of their scales."""
-    p = d["prior"]
+def model(d: dict[str, Any], p: dict[str, Any]) -> None:
+    """All parameters on the whole real line, from data and the numbers of the priors."""
     mu_alpha = numpyro.sample("mu_alpha", dist.Normal(p["mu_alpha_mean"], p["mu_alpha_sd"]))
     log_sigma_alpha = numpyro.sample("log_sigma_alpha", dist.Normal(p["sigma_alpha_log_mean"], p["sigma_alpha_log_sd"]))
     log_a0 = numpyro.sample("log_a0", dist.Normal(p["log_a0_mean"], p["log_a0_sd"]))
@@ -47,12 +44,8 @@ def model(d: dict[str, Any], centred: bool) -> None:
     genes = d["count"].shape[1]
     alpha = numpyro.sample("alpha", dist.Normal(mu_alpha, jnp.exp(log_sigma_alpha)).expand([genes]).to_event(1))
     e = numpyro.sample("e", dist.Normal(0.0, 1.0).expand([genes]).to_event(1))
-    if centred:
-        b = numpyro.sample("b", dist.StudentT(p["nu"], m, s).expand([genes]).to_event(1))
-        gamma = numpyro.sample("gamma", dist.Normal(0.0, tau).expand([genes]).to_event(1))
-    else:
-        b = m + s * numpyro.sample("d", dist.StudentT(p["nu"]).expand([genes]).to_event(1))
-        gamma = tau * numpyro.sample("u", dist.Normal(0.0, 1.0).expand([genes]).to_event(1))
+    b = m + s * numpyro.sample("d", dist.StudentT(p["nu"]).expand([genes]).to_event(1))
+    gamma = tau * numpyro.sample("u", dist.Normal(0.0, 1.0).expand([genes]).to_event(1))
     log_phi = sigma_phi * e - jnp.logaddexp(log_a0, log_a1 - alpha)
     base = alpha + (d["log_size_factor"] + d["basis"] @ v)[:, None] + d["nuisance_design"] * gamma
     phi, y = jnp.exp(log_phi), d["count"]
@@ -65,15 +58,15 @@ def model(d: dict[str, Any], centred: bool) -> None:
     numpyro.factor("counts", (common + logsumexp(log_weight[:, None] + each, axis=0)).sum())
 
 
-def main(study: str, answer: str, settings: dict[str, Any]) -> None:
-    found = np.load(study)
-    d: dict[str, Any] = {name: jnp.asarray(found[name]) for name in found.files if name != "prior"}
-    d["prior"] = json.loads(str(found["prior"]))
-    names, centred = (*NAMES, *(("b", "gamma") if settings["centred"] else ("d", "u"))), settings["centred"]
-    points = [{k: jnp.asarray(found[f"point_{k}"][i]) for k in names} for i in range(len(found["point_mu_alpha"]))]
-    density = jax.jit(lambda point: -potential_energy(model, (d, centred), {}, point))
+def program(study: Study, settings: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate the density, and sample where chains are asked for."""
+    d, p = {name: jnp.asarray(value) for name, value in study.data.items()}, dict(study.prior)
+    density = jax.jit(lambda point: -potential_energy(model, (d, p), {}, point))
+    points = [{name: jnp.asarray(value) for name, value in point.items()} for point in study.points]
     out: dict[str, Any] = {"log_density": [float(density(point)) for point in points]}
-    start = init_to_value(values={k: jnp.asarray(found[f"start_{k}"]) for k in names})
+    if not settings["chains"]:
+        return out
+    start = init_to_value(values={name: jnp.asarray(value) for name, value in study.start.items()})
 
     def sampled(warmup: int, draws: int, chains: int) -> Any:
         kernel = NUTS(model, init_strategy=start, target_accept_prob=settings["target_accept"], max_tree_depth=10)
@@ -85,41 +78,20 @@ def main(study: str, answer: str, settings: dict[str, Any]) -> None:
             chain_method="sequential",
             progress_bar=False,
         )
-        chain.run(jax.random.PRNGKey(settings["seed"]), d, centred, extra_fields=("num_steps", "diverging"))
+        chain.run(jax.random.PRNGKey(settings["seed"]), d, p, extra_fields=("num_steps", "diverging"))
         return chain
 
-    if settings["chains"]:
-        begun = used()
-        sampled(1, 1, 1)
-        compiled = used()
-        chain = sampled(settings["warmup"], settings["draws"], settings["chains"])
-        ended = used()
-        draws = chain.get_samples(group_by_chain=True)
-        fields = chain.get_extra_fields(group_by_chain=True)
-        out |= {name: np.asarray(draws[name]) for name in names}
-        out |= {"compile_cpu_seconds": compiled - begun, "cpu_seconds": max(ended - 2 * compiled + begun, 0.0)}
-        out |= {"steps": float(fields["num_steps"].mean()), "divergences": int(fields["diverging"].sum())}
-    np.savez(answer, versions=f"numpyro {numpyro.__version__}, jax {jax.__version__}", **out)
+    begun = used()
+    sampled(1, 1, 1)
+    compiled = used()
+    chain = sampled(settings["warmup"], settings["draws"], settings["chains"])
+    ended = used()
+    draws = chain.get_samples(group_by_chain=True)
+    fields = chain.get_extra_fields(group_by_chain=True)
+    out |= {name: np.asarray(draws[name]) for name in NAMES}
+    out |= {"compile_cpu_seconds": compiled - begun, "cpu_seconds": max(ended - 2 * compiled + begun, 0.0)}
+    return out | {"steps": float(fields["num_steps"].mean()), "divergences": int(fields["diverging"].sum())}
 
-
-def used() -> float:
-    """Processor seconds of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-HYPER = (
-    "mu_alpha",
-    "log_sigma_alpha",
-    "log_a0",
-    "log_a1",
-    "logit_sigma_phi",
-    "m",
-    "log_s",
-    "log_weight_ratio",
-    "log_tau",
-)
-NAMES = (*HYPER, "v", "alpha", "e")
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    answer(program, f"numpyro {numpyro.__version__}, jax {jax.__version__}")

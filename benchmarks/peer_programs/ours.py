@@ -1,25 +1,23 @@
 """A study by this package: ``python ours.py study.npz answer.npz '{"sampler": "nuts", "options": {}, ...}'``.
 
-Samplers: ``nuts`` and ``blocked`` as a fit takes them, starting values and whitening included; ``cold``, Stan's NUTS as
-it comes (diagonal metric, its own warm-up) in the unwhitened coordinates; ``published``, the chapter's program as
-``calibration/published.py`` has it, by Stan's NUTS as it comes. Compiling is not counted.
+Samplers: ``nuts`` and ``blocked`` as a fit takes them, starting values and whitening included; ``published``, the
+chapter's program as ``calibration/published.py`` has it, by Stan's NUTS as it comes. Compiling is not counted.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from exchange import used
 
 from bayesexpr.calibration.published import PROGRAM
 from bayesexpr.de_sampling import DESettings, build, sample_blocked, sample_nuts
 from bayesexpr.empirical_bayes.whitening import warm_start
-from bayesexpr.models.de_layout import Whitening
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.posterior.de_draws import ChainArrays
 from bayesexpr.progress import Silent
@@ -36,29 +34,25 @@ def main(study: str, answer: str, asked: dict[str, Any]) -> None:
     found = np.load(study)
     inputs = {name: found[name] for name in INPUTS if name in found.files}
     with tempfile.TemporaryDirectory() as scratch:
-        work = published if asked["sampler"] == "published" else of_the_model
-        out = work(inputs, {k: found[k] for k in found.files if k.startswith("start_")}, asked, Path(scratch))
+        if asked["sampler"] == "published":
+            out = published(inputs, found["start_alpha"], asked, Path(scratch))
+        else:
+            out = of_the_model(inputs, asked, Path(scratch))
     np.savez(answer, versions=f"Stan {ensure().version}", **out)
 
 
-def of_the_model(inputs: dict[str, Any], start: dict[str, Any], asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
+def of_the_model(inputs: dict[str, Any], asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Sample ``negative_binomial_de`` with the options asked for."""
     model = NegativeBinomialDE(options=asked["options"])
     full = model.complete(inputs)
     at, sampler = model.layout(full), asked["sampler"]
     built = build(model, "blocked" if sampler == "blocked" else "nuts", Silent())
     begun = used()
-    if sampler == "cold":
-        maps = Whitening.plain(at, full["G"], mu_alpha=model.prior("mu_alpha").mean)
-        chains = cold(
-            built.executable, model.stan_data(inputs, whitening=maps), plain_start(start, maps), asked, scratch
-        )
-    else:
-        settings = DESettings(draws=asked["draws"], warmup=asked["warmup"], seed=asked["seed"], cores=1)
-        warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]), built.library)
-        sample = sample_blocked if sampler == "blocked" else sample_nuts
-        chains, _ = sample(model, inputs, warm, built, settings, scratch, Silent())
-        maps = warm.whitening
+    settings = DESettings(draws=asked["draws"], warmup=asked["warmup"], seed=asked["seed"], cores=1)
+    warm = warm_start(model, full, np.random.default_rng([settings.seed, 1]), built.library)
+    sample = sample_blocked if sampler == "blocked" else sample_nuts
+    chains, _ = sample(model, inputs, warm, built, settings, scratch, Silent())
+    maps = warm.whitening
     spent = used() - begun
     arrays = ChainArrays.find(chains[0].names, [c.draws for c in chains], (at.H, full["G"], at.P))
     theta = maps.theta(arrays.zeta)
@@ -72,16 +66,7 @@ def of_the_model(inputs: dict[str, Any], start: dict[str, Any], asked: dict[str,
     return {"theta": theta, **genes, **counted(chains, spent)}
 
 
-def plain_start(start: dict[str, Any], maps: Whitening) -> dict[str, Any]:
-    """The starting point that the peers get, in the unwhitened coordinates; none where none is given."""
-    if not start:
-        return {}
-    genes = [start[f"start_{name}"] for name in ("alpha", "e", "d", "u")]
-    psi = np.column_stack(genes)
-    return {"zeta": start["start_theta"] - maps.theta_center, "z": psi - maps.center}
-
-
-def published(inputs: dict[str, Any], start: dict[str, Any], asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
+def published(inputs: dict[str, Any], alpha: Any, asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Sample the chapter's program, one dispersion for all genes as published, its defects mended."""
     toolchain = ensure()
     executable = compile_program(PROGRAM, toolchain)
@@ -89,7 +74,10 @@ def published(inputs: dict[str, Any], start: dict[str, Any], asked: dict[str, An
     data = {"G": count.shape[1], "S": count.shape[0], "K": 1, "count": count, "x": x, "x_reported": x}
     data |= {"log_size_factor": inputs["log_size_factor"], "mu_alpha_mean": 4.0, "uniform_phi": 0}
     begun = used()
-    chains = cold(executable, data, start and {"alpha": start["start_alpha"]}, asked, scratch)
+    settings = SamplerSettings(warmup=asked["warmup"], draws=asked["draws"], seed=asked["seed"])
+    inits = {"alpha": alpha}
+    files = run_nuts(executable, data, settings, output_dir=scratch, inits=inits, binary=toolchain.binary_output)
+    chains = read_chains(files)
     spent = used() - begun
     names, draws = chains[0].names, np.stack([c.draws for c in chains]).astype(float)
 
@@ -100,25 +88,10 @@ def published(inputs: dict[str, Any], start: dict[str, Any], asked: dict[str, An
     return {"theta": theta, "alpha": pick("alpha"), "b": pick("beta"), **counted(chains, spent)}
 
 
-def cold(
-    executable: Any, data: dict[str, Any], start: dict[str, Any], asked: dict[str, Any], scratch: Path
-) -> tuple[ChainDraws, ...]:
-    """Sample by Stan's NUTS with its own adaptation."""
-    settings = SamplerSettings(warmup=asked["warmup"], draws=asked["draws"], seed=asked["seed"])
-    files = run_nuts(executable, data, settings, output_dir=scratch, inits=start or None, binary=ensure().binary_output)
-    return read_chains(files)
-
-
 def counted(chains: tuple[ChainDraws, ...], spent: float) -> dict[str, Any]:
     """Numbers of the sampler; of its columns the fifth is leapfrog steps, the sixth divergences."""
     stats = np.stack([c.sampler for c in chains])
     return {"cpu_seconds": spent, "steps": np.nanmean(stats[..., 4]), "divergences": np.nansum(stats[..., 5])}
-
-
-def used() -> float:
-    """Processor seconds of this process and its finished children so far."""
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in usage)
 
 
 if __name__ == "__main__":

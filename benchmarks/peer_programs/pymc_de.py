@@ -1,26 +1,24 @@
-"""The flagship in PyMC, sampled by nutpie: ``python pymc_de.py study.npz answer.npz '{"chains": 4, ...}'``.
+"""The flagship in PyMC, sampled by nutpie; called as :mod:`exchange` says.
 
 Compiled by numba, chains on one core. The likelihood shares lgamma between the two components of a gene.
 """
 
 from __future__ import annotations
 
-import json
-import resource
-import sys
 from typing import Any
 
 import numpy as np
 import nutpie
 import pymc as pm
 import pytensor.tensor as pt
+from exchange import NAMES, Study, answer, used
 
 
-def model(d: dict[str, Any], start: dict[str, Any], centred: bool) -> pm.Model:
-    """All parameters on the whole real line; effects centred, or in units of their scales."""
-    p, genes = d["prior"], d["count"].shape[1]
-    y, design, nuisance = d["count"].astype(float), d["design"], d["nuisance_design"]
-    with pm.Model() as program:
+def model(study: Study) -> pm.Model:
+    """All parameters on the whole real line."""
+    d, p, start = study.data, study.prior, study.start
+    genes, y, nuisance = d["count"].shape[1], d["count"].astype(float), d["nuisance_design"]
+    with pm.Model() as built:
         mu_alpha = pm.Normal("mu_alpha", p["mu_alpha_mean"], p["mu_alpha_sd"], initval=start["mu_alpha"])
         log_sigma_alpha = pm.Normal(
             "log_sigma_alpha", p["sigma_alpha_log_mean"], p["sigma_alpha_log_sd"], initval=start["log_sigma_alpha"]
@@ -43,12 +41,8 @@ def model(d: dict[str, Any], start: dict[str, Any], centred: bool) -> pm.Model:
         v = pm.Normal("v", 0.0, p["size_factor_sd"], shape=d["basis"].shape[1], initval=start["v"])
         alpha = pm.Normal("alpha", mu_alpha, pt.exp(log_sigma_alpha), shape=genes, initval=start["alpha"])
         e = pm.Normal("e", 0.0, 1.0, shape=genes, initval=start["e"])
-        if centred:
-            b = pm.StudentT("b", nu=p["nu"], mu=m, sigma=s, shape=genes, initval=start["b"])
-            gamma = pm.Normal("gamma", 0.0, tau, shape=genes, initval=start["gamma"])
-        else:
-            b = m + s * pm.StudentT("d", nu=p["nu"], mu=0.0, sigma=1.0, shape=genes, initval=start["d"])
-            gamma = tau * pm.Normal("u", 0.0, 1.0, shape=genes, initval=start["u"])
+        b = m + s * pm.StudentT("d", nu=p["nu"], mu=0.0, sigma=1.0, shape=genes, initval=start["d"])
+        gamma = tau * pm.Normal("u", 0.0, 1.0, shape=genes, initval=start["u"])
         log_phi = sigma_phi * e - pt.logaddexp(log_a0, log_a1 - alpha)
         base = alpha + (d["log_size_factor"] + pt.dot(d["basis"], v))[:, None] + nuisance * gamma
         phi = pt.exp(log_phi)
@@ -57,59 +51,36 @@ def model(d: dict[str, Any], start: dict[str, Any], centred: bool) -> pm.Model:
         def rest(eta: Any) -> Any:
             return (y * eta - (y + phi) * pt.logaddexp(log_phi, eta)).sum(axis=0)
 
-        each = pt.logaddexp(log_weight[0] + rest(base), log_weight[1] + rest(base + design * b))
+        each = pt.logaddexp(log_weight[0] + rest(base), log_weight[1] + rest(base + d["design"] * b))
         pm.Potential("counts", (common + each).sum())
-    return program
+    return built
 
 
-def main(study: str, answer: str, settings: dict[str, Any]) -> None:
-    found = np.load(study)
-    d: dict[str, Any] = {name: found[name] for name in found.files if name != "prior"}
-    d["prior"] = json.loads(str(found["prior"]))
-    names = (*NAMES, *(("b", "gamma") if settings["centred"] else ("d", "u")))
-    program = model(d, {k: found[f"start_{k}"] for k in names}, settings["centred"])
-    density = program.compile_logp()
-    points = [{k: found[f"point_{k}"][i] for k in names} for i in range(len(found["point_mu_alpha"]))]
-    out: dict[str, Any] = {"log_density": [float(density(point)) for point in points]}
-    if settings["chains"]:
-        begun = used()
-        compiled = nutpie.compile_pymc_model(program, backend="numba")
-        ready = used()
-        trace = nutpie.sample(
-            compiled,
-            draws=settings["draws"],
-            tune=settings["warmup"],
-            chains=settings["chains"],
-            cores=1,
-            target_accept=settings["target_accept"],
-            seed=settings["seed"],
-            progress_bar=False,
-        )
-        out |= {"compile_cpu_seconds": ready - begun, "cpu_seconds": used() - ready}
-        out |= {name: np.asarray(trace["posterior"][name]) for name in names}
-        out["steps"] = float(trace["sample_stats"]["n_steps"].mean())
-        out["divergences"] = int(trace["sample_stats"]["diverging"].sum())
-    np.savez(answer, versions=f"pymc {pm.__version__}, nutpie {nutpie.__version__}", **out)
+def program(study: Study, settings: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate the density, and sample where chains are asked for."""
+    built = model(study)
+    density = built.compile_logp()
+    out: dict[str, Any] = {"log_density": [float(density(point)) for point in study.points]}
+    if not settings["chains"]:
+        return out
+    begun = used()
+    compiled = nutpie.compile_pymc_model(built, backend="numba")
+    ready = used()
+    trace = nutpie.sample(
+        compiled,
+        draws=settings["draws"],
+        tune=settings["warmup"],
+        chains=settings["chains"],
+        cores=1,
+        target_accept=settings["target_accept"],
+        seed=settings["seed"],
+        progress_bar=False,
+    )
+    out |= {"compile_cpu_seconds": ready - begun, "cpu_seconds": used() - ready}
+    out |= {name: np.asarray(trace["posterior"][name]) for name in NAMES}
+    out["steps"] = float(trace["sample_stats"]["n_steps"].mean())
+    return out | {"divergences": int(trace["sample_stats"]["diverging"].sum())}
 
-
-def used() -> float:
-    """Processor seconds of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-HYPER = (
-    "mu_alpha",
-    "log_sigma_alpha",
-    "log_a0",
-    "log_a1",
-    "logit_sigma_phi",
-    "m",
-    "log_s",
-    "log_weight_ratio",
-    "log_tau",
-)
-NAMES = (*HYPER, "v", "alpha", "e")
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    answer(program, f"pymc {pm.__version__}, nutpie {nutpie.__version__}")

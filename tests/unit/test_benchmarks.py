@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -188,41 +187,38 @@ def test_peers_that_are_not_installed_are_skipped_with_the_way_to_install(
 
 def test_densities_that_differ_are_not_timed(module: Any) -> None:
     peers = module("peers")
-    study: dict[str, Any] = {"density": np.array([-100.0, -120.0, -90.0]), "log_jacobian": np.array([1.0, 2.0, 3.0])}
-    peers.study_parity("other", study, study["density"] + 7.0, False)  # a constant is left out
+    study: dict[str, Any] = {"density": np.array([-100.0, -120.0, -90.0])}
+    peers.study_parity("other", study, study["density"] + 7.0)  # a constant is left out
     assert study["parity"] < 1e-12
-    peers.study_parity("other", study, study["density"] + 7.0 - study["log_jacobian"], True)
     with pytest.raises(SystemExit, match="is not ours"):
-        peers.study_parity("other", study, study["density"] * [1.0, 1.0, 1.001], False)
+        peers.study_parity("other", study, study["density"] * [1.0, 1.0, 1.001])
 
 
-def test_the_points_of_comparison_have_our_density(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Centred effects are the others times their scales: counts and priors of 40 genes, by hand for one of them."""
-    peers = module("peers")
+def test_what_programs_read_is_what_was_written(module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    peers, exchange = module("peers"), module("peer_programs.exchange")
     monkeypatch.setattr(peers, "GENES", 40)
     study = peers.flagship_study()
-    genes = study["count"].shape[1]
-    first = {key.removeprefix("point_"): value[0] for key, value in study.items() if key.startswith("point_")}
-    assert np.allclose(first["b"], first["m"] + np.exp(first["log_s"]) * first["d"])
-    assert np.allclose(first["gamma"], np.exp(first["log_tau"]) * first["u"])
-    assert study["log_jacobian"][0] == pytest.approx(genes * (first["log_s"] + first["log_tau"]))
+    np.savez(tmp_path / "study.npz", **study)
+    read = exchange.Study.read(str(tmp_path / "study.npz"))
+    assert set(read.start) == set(read.points[2]) == set(exchange.NAMES)
+    assert np.array_equal(read.points[2]["d"], study["point_d"][2])
+    assert np.array_equal(np.ravel([read.start[name] for name in exchange.HYPER]), study["start_theta"][:9])
     assert np.isfinite(study["density"]).all()
     assert len(set(study["density"])) == 3
-    assert set(json.loads(study["prior"])) >= {"mu_alpha_mean", "weight_concentration", "size_factor_sd", "nu"}
+    assert set(read.prior) >= {"mu_alpha_mean", "weight_concentration", "size_factor_sd", "nu"}
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_quantities_of_a_peer_are_on_our_scales(module: Any, centred: bool) -> None:
+def test_quantities_of_a_peer_are_on_our_scales(module: Any) -> None:
     peers = module("peers")
     rng = np.random.default_rng(1)
-    answer: dict[str, Any] = {name: rng.normal(size=(2, 5)) for name in peers.FREE}
+    answer: dict[str, Any] = {name: rng.normal(size=(2, 5)) for name in peers.HYPER}
     answer |= {"v": rng.normal(size=(2, 5, 7)), "alpha": rng.normal(size=(2, 5, 3)), "e": rng.normal(size=(2, 5, 3))}
     d, u = rng.normal(size=(2, 2, 5, 3))
     b = answer["m"][..., None] + np.exp(answer["log_s"])[..., None] * d
     gamma = np.exp(answer["log_tau"])[..., None] * u
-    answer |= {"b": b, "gamma": gamma} if centred else {"d": d, "u": u}
+    answer |= {"d": d, "u": u}
     theta, genes = peers.quantities(answer, {})
-    assert theta.shape == (2, 5, len(peers.FREE) + 7)
+    assert theta.shape == (2, 5, len(peers.HYPER) + 7)
     assert np.allclose(genes[..., 6:], np.concatenate([b, gamma], axis=-1))
     a0, a1 = (np.exp(answer[name][0, 0]) for name in ("log_a0", "log_a1"))
     sigma_phi = 0.85 / (1 + np.exp(-answer["logit_sigma_phi"][0, 0]))
@@ -236,7 +232,7 @@ def test_an_effect_is_weighed_with_the_probability_of_change(module: Any, monkey
     monkeypatch.setattr(peers, "GENES", 40)
     study = peers.flagship_study()
     point = {key.removeprefix("point_"): value[:1][None] for key, value in study.items() if key.startswith("point_")}
-    del point["b"], point["gamma"], point["theta"]
+    del point["theta"]
     theta, genes = peers.of_a_peer(point)
     model = peers.NegativeBinomialDE()
     full = model.complete({key: study[key] for key in ("count", "design", "nuisance_design", "log_size_factor")})
