@@ -97,12 +97,16 @@ def main() -> int:
             known = (read("peers") or {}).get(section, {}).get(name, {})
             if arguments.only and name not in arguments.only:
                 continue
-            if known and "skipped" not in known and not arguments.again:
+            measured = bool(known) and "skipped" not in known
+            if measured and not arguments.again:
                 print(f"{name}: recorded; --again runs it again")
                 continue
             try:
                 found = do(name)
             except NotInstalledError as reason:
+                if measured:
+                    print(f"{name}: {reason}; what is recorded stays")
+                    continue
                 found = {"skipped": str(reason)}
             record = read("peers") or {}
             order = {key: {**record.get(section, {}), name: found}.get(key) for key in all_of_it}

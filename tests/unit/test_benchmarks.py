@@ -185,6 +185,26 @@ def test_peers_that_are_not_installed_are_skipped_with_the_way_to_install(
         peers.needed("edgeR")
 
 
+def test_what_was_measured_stays_where_a_peer_is_not_installed(
+    module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peers = module("peers")
+    record: dict[str, Any] = {"same_model": {"numpyro": {"cpu_seconds": 9.0}}}
+    monkeypatch.setattr(peers, "read", lambda name: record)
+    monkeypatch.setattr(peers, "write", lambda name, new: record.update(new))
+    monkeypatch.setattr(peers, "draw", lambda found, target: None)
+    monkeypatch.setitem(peers.SAME_MODEL["numpyro"], "needs", "no_such_sampler")
+    monkeypatch.setitem(peers.SAME_MODEL["nutpie"], "needs", "no_such_sampler")
+    monkeypatch.setattr(sys, "argv", ["peers.py", "--only", "numpyro", "--only", "nutpie"])
+    assert peers.main() == 0
+    assert "numpyro: recorded" in capsys.readouterr().out
+    assert "not installed" in record["same_model"]["nutpie"]["skipped"]
+    monkeypatch.setattr(sys, "argv", ["peers.py", "--only", "numpyro", "--again"])
+    assert peers.main() == 0
+    assert "what is recorded stays" in capsys.readouterr().out
+    assert record["same_model"]["numpyro"] == {"cpu_seconds": 9.0}
+
+
 def test_densities_that_differ_are_not_timed(module: Any) -> None:
     peers = module("peers")
     study: dict[str, Any] = {"density": np.array([-100.0, -120.0, -90.0])}
