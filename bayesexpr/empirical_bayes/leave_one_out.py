@@ -39,6 +39,9 @@ POINTS, POINTS_AGAIN = 128, 256
 CELLS_AT_ONCE = 2**22
 """Elements of the largest array: a few of them are held at a time."""
 
+COUNTS_AT_ONCE = 32
+"""Counts left out together: their weights stay near the processor."""
+
 PREDICTED = 64
 """Draws of a count's predictive distribution from which its PIT is computed."""
 
@@ -51,7 +54,7 @@ LEAST_HYPER = 0.3
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What the other counts predict for every count; arrays are [sample, gene].
+    """What the other counts predict for every count; arrays are [sample, gene], missing where it was not asked for.
 
     Attributes
     ----------
@@ -107,12 +110,13 @@ def leave_one_out(
     seed: int,
     *,
     genes: NDArray[np.int64] | None = None,
+    cells: NDArray[np.bool_] | None = None,
     number: int = POINTS,
     again_below: float = 1.0,
     threads: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> LeftOut:
-    """Predict every count of a study from all the others.
+    """Predict counts of a study from all the others.
 
     Parameters
     ----------
@@ -124,6 +128,8 @@ def leave_one_out(
         Of the integration points: those of a gene follow from it and from the gene's number.
     genes
         Numbers of the study's genes where it is a part of a larger one; 0, 1, ... unless given.
+    cells
+        [sample, gene] whether to predict a count; all unless given.
     number
         Points of each component of each gene.
     again_below
@@ -137,7 +143,10 @@ def leave_one_out(
     name_of = np.arange(G) if genes is None else genes
     tell = progress or (lambda text: None)
     found = approximate(study, hyper.centre)
-    out = {name: np.empty((S, G)) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected", "variance")}
+    asked = np.ones((S, G), dtype=bool) if cells is None else cells
+    out = {
+        name: np.full((S, G), np.nan) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected", "variance")
+    }
     size = max(1, CELLS_AT_ONCE // (S * hyper.size * number * study.at.C))
 
     def together(block: Genes) -> Genes:
@@ -148,17 +157,16 @@ def leave_one_out(
             np.random.default_rng([seed, 1]),
             name_of[block],
         )
-        weighted = weigh(part, hyper, drawn)
-        for s in range(S):
-            _write(out, weighted, s, part.full["count"][s], s, block, rng)
+        samples, places = np.nonzero(asked[:, block])
+        _write(out, weigh(part, hyper, drawn), study.full["count"], (samples, places), block, rng)
         return block
 
     def alone(s: int, block: Genes) -> None:
         both = _around_the_rest(
             study.subset(block), hyper, _cut(found, block), s, np.random.default_rng([seed, 2, s]), name_of[block]
         )
-        rng = np.random.default_rng([seed, 3, s, block[0]])
-        _write(out, both, s, study.full["count"][s, block], s, block, rng)
+        where = np.full(len(block), s), np.arange(len(block))
+        _write(out, both, study.full["count"], where, block, np.random.default_rng([seed, 3, s, block[0]]))
 
     for block in in_threads(together, gene_ranges(G, size), threads):
         tell(f"leave-one-out: {block[-1] + 1} of {G} genes")
@@ -173,17 +181,23 @@ def leave_one_out(
     return LeftOut(**out, threshold=limit, again=int(wrong.sum()))
 
 
-def leave_out(weighted: Weighted, s: int) -> tuple[Float, Float, Float]:
-    """Leave one count of each gene out.
+def leave_out(log_weight: Float, log_lik: Float) -> tuple[Float, Float, Float]:
+    """Leave counts out.
+
+    Parameters
+    ----------
+    log_weight, log_lik
+        [M, I, n] log weights of the points that the n counts' genes have, and the counts' log likelihoods there.
 
     Returns
     -------
     elpd, pareto_k, weight
-        [g], [g], and the weights [M, I, g] of the points without the count, normalised for each gene.
+        [n], [n], and the weights [M, I, n] of the points without the count, normalised for each count.
     """
-    log_weight = weighted.log_weight - weighted.log_lik[s]
-    top = log_weight.max(axis=(0, 1))
-    weight = np.exp(log_weight - top)
+    weight = log_weight - log_lik
+    top = weight.max(axis=(0, 1))
+    weight -= top
+    np.exp(weight, out=weight)
     total = weight.sum(axis=(0, 1))
     elpd = np.log(len(weight)) - np.log(total) - top
     weight /= total
@@ -199,42 +213,72 @@ def leave_out(weighted: Weighted, s: int) -> tuple[Float, Float, Float]:
 def _write(
     out: dict[str, Float],
     weighted: Weighted,
-    s: int,
-    y: NDArray[np.int64],
-    row: int,
+    count: NDArray[np.int64],
+    where: tuple[Genes, Genes],
     genes: Genes,
     rng: np.random.Generator,
 ) -> None:
-    elpd, k, weight = leave_out(weighted, s)
-    out["elpd"][row, genes], out["pareto_k"][row, genes] = elpd, k
+    """Leave some counts out and write what the others say of them.
+
+    Parameters
+    ----------
+    count
+        [S, G] of the study.
+    where
+        Samples and genes of those counts, the latter as places in `weighted`.
+    genes
+        The places of its genes in the study.
+    """
+    whole = np.exp(weighted.log_weight).mean(axis=0)
+    for some in gene_ranges(len(where[0]), COUNTS_AT_ONCE):
+        s, g = (places[some] for places in where)
+        place = s, genes[g]
+        for name, values in _predict(weighted, whole[:, g], s, g, count[place], rng).items():
+            out[name][place] = values
+
+
+def _predict(
+    weighted: Weighted, whole: Float, s: Genes, g: Genes, y: NDArray[np.int64], rng: np.random.Generator
+) -> dict[str, Float]:
+    """Predict the counts y [n] of samples `s` and genes `g`; `whole` [I, n] are the points' weights with the count."""
+    elpd, k, weight = leave_out(weighted.log_weight[:, :, g], np.moveaxis(weighted.log_lik[s, :, :, g], 0, -1))
     # the delta method for a ratio of two means over the same points
-    moved = np.exp(weighted.log_weight).mean(axis=0) - weight.sum(axis=0)
-    out["variance"][row, genes] = (moved**2).sum(axis=0)
+    moved = whole - weight.sum(axis=0)
     # one draw of the hyperparameters to each point: their spread is in the points as a whole
     M, I = weight.shape[:2]  # noqa: E741
-    turn = np.arange(I) % M
-    single = weight[turn, np.arange(I)]
+    point = np.arange(I)
+    turn = point % M
+    single = weight[turn, point]
     single = single / single.sum(axis=0)
-    log_mean, log_phi = weighted.log_mean[s, turn, np.arange(I)], weighted.log_phi[turn, np.arange(I)]
+    each = turn[:, None], point[:, None], g
+    log_mean, log_phi = weighted.log_mean[(s, *each)], weighted.log_phi[each]
     at_most, at_least = _tails(y, *_resample(single, log_mean, log_phi, rng))
     suspect = np.minimum(at_most, at_least) < SUSPECT
     if suspect.any():
         full = _tails(y[suspect], log_mean[:, suspect], log_phi[:, suspect], single[:, suspect])
         at_most[suspect], at_least[suspect] = full
-    out["below"][row, genes] = np.clip(1.0 - at_least, 0.0, 1.0)
-    out["mass"][row, genes] = np.clip(at_most + at_least - 1.0, 0.0, 1.0)
-    out["tail"][row, genes] = np.minimum(2.0 * np.minimum(at_most, at_least), 1.0)
-    out["expected"][row, genes] = np.exp((single * log_mean).sum(axis=0))
+    return {
+        "elpd": elpd,
+        "pareto_k": k,
+        "variance": (moved**2).sum(axis=0),
+        "below": np.clip(1.0 - at_least, 0.0, 1.0),
+        "mass": np.clip(at_most + at_least - 1.0, 0.0, 1.0),
+        "tail": np.minimum(2.0 * np.minimum(at_most, at_least), 1.0),
+        "expected": np.exp((single * log_mean).sum(axis=0)),
+    }
 
 
 def _resample(
     weight: Float, log_mean: Float, log_phi: Float, rng: np.random.Generator
 ) -> tuple[Float, Float, Float | None]:
-    """Draw `PREDICTED` points of each gene by their weights (systematic resampling)."""
+    """Draw `PREDICTED` points of each count by their weights (systematic resampling)."""
+    I, n = weight.shape  # noqa: E741
     reach = np.cumsum(weight, axis=0)
-    at = (np.arange(PREDICTED)[:, None] + rng.random(weight.shape[1])) / PREDICTED
-    chosen = np.stack([(reach < row).sum(axis=0) for row in at])
-    chosen = np.minimum(chosen, len(weight) - 1)
+    until = np.floor(PREDICTED * reach - rng.random(n)).astype(np.int64) + 1
+    until[-1] = PREDICTED
+    until = np.clip(until, 0, PREDICTED)
+    copies: NDArray[np.int64] = until - np.concatenate([np.zeros((1, n), dtype=np.int64), until[:-1]])
+    chosen = np.repeat(np.tile(np.arange(I), n), copies.T.ravel()).reshape(n, PREDICTED).T
     return np.take_along_axis(log_mean, chosen, 0), np.take_along_axis(log_phi, chosen, 0), None
 
 

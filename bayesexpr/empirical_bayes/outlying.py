@@ -1,9 +1,8 @@
 """Counts far outside what all the other counts predict for them: each left out, its gene's parameters integrated.
 
 An outlying count pulls the posterior of its gene along, most of all its dispersion, so that a handful of that
-posterior's draws do not tell how improbable the count is. They do tell where it is not: the integrals are computed of
-the genes that have some count in the tails of a few draws, which is why a fit can say of every count what a full check
-says of it.
+posterior's draws do not tell how improbable the count is. They do tell where it is not: only counts in the tails of a
+few draws are left out, which is why a fit can say of every count what a full check says of it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ SEED = 1
 """Of the integration points, for every fit and check: both are to say the same of a count."""
 
 SUSPECT = 0.03
-"""Tail probability in a few draws below which a gene's counts are left out one by one. Of counts made 4 to 20 times as
+"""Tail probability in a few draws below which a count is left out. Of counts made 4 to 20 times as
 large, those that turned out to be outlying had less than half of it."""
 
 AGAIN = 1e-3
@@ -48,13 +47,16 @@ def confirmed_tails(study: Study, hyper: Hyper, screened: Float, threads: int = 
     Returns
     -------
     array [sample, gene]
-        Leave-one-out tail probabilities of the counts of suspect genes, one for all others.
+        Leave-one-out tail probabilities of suspect counts, one for all others.
     """
-    suspects = np.flatnonzero(screened.min(axis=0) < SUSPECT)
-    tails = np.ones(screened.shape)
-    if suspects.size:
-        found = leave_one_out(study.subset(suspects), hyper, SEED, genes=suspects, again_below=AGAIN, threads=threads)
-        tails[:, suspects] = found.tail
+    doubted = screened < SUSPECT
+    genes, tails = np.flatnonzero(doubted.any(axis=0)), np.ones(screened.shape)
+    if genes.size:
+        cells = doubted[:, genes]
+        found = leave_one_out(
+            study.subset(genes), hyper, SEED, genes=genes, cells=cells, again_below=AGAIN, threads=threads
+        )
+        tails[doubted] = found.tail[cells]
     return tails
 
 

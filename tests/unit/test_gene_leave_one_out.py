@@ -11,7 +11,7 @@ from bayesexpr.calibration.loo_report import distance, finding, k_table, pit_fin
 from bayesexpr.calibration.outlying_cells import finding as outlier_finding
 from bayesexpr.calibration.outlying_cells import outlying_cells
 from bayesexpr.distributions import nb2_logpmf
-from bayesexpr.empirical_bayes.gene_integration import Weighted, approximate, points, proposals, weigh
+from bayesexpr.empirical_bayes.gene_integration import approximate, points, proposals, weigh
 from bayesexpr.empirical_bayes.leave_one_out import LeftOut, leave_one_out, leave_out
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 
@@ -166,17 +166,15 @@ def test_words_of_outliers() -> None:
     assert outlier_finding(table[:0], 500, 0).severity == 0
 
 
-def weighted(log_lik: np.ndarray) -> Weighted:
-    """Posterior draws [M, I] of one group of one observation, as points with equal weights."""
-    M, I = log_lik.shape  # noqa: E741
-    zero = np.zeros((M, I, 1))
-    return Weighted(zero - np.log(I), log_lik[None, :, :, None], zero[None], zero)
+def of_points(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log weights and log likelihoods [M, I, 1] of posterior draws [M, I] of one observation, all of equal weight."""
+    return np.full((*log_lik.shape, 1), -np.log(log_lik.shape[1])), log_lik[:, :, None]
 
 
 def test_leaving_out_is_the_harmonic_mean() -> None:
     # seed 3: draws of a posterior as points: 1 / mean(1 / likelihood)
     log_lik = np.random.default_rng(3).normal(-2, 0.3, (5, 200))
-    elpd, k, weight = leave_out(weighted(log_lik), 0)
+    elpd, k, weight = leave_out(*of_points(log_lik))
     assert elpd[0] == pytest.approx(-np.log(np.mean(np.exp(-log_lik))), rel=1e-12)
     assert k[0] < 0.5
     assert weight.sum() == pytest.approx(1)
@@ -185,7 +183,7 @@ def test_leaving_out_is_the_harmonic_mean() -> None:
 def test_a_count_that_decides_the_hyperparameters_is_marked() -> None:
     log_lik = np.zeros((5, 200))
     log_lik[0] = -20
-    assert leave_out(weighted(log_lik), 0)[1][0] == np.inf
+    assert leave_out(*of_points(log_lik))[1][0] == np.inf
 
 
 def test_points_follow_their_density() -> None:
