@@ -88,4 +88,4 @@ def test_the_published_structure_is_an_option(toolchain: Toolchain) -> None:
     table = fit.contrast("group", "b", "a").table
     assert np.ptp(table["dispersion"]) < 1e-6
     assert fit.unchanged is None
-    assert fit.record["options"]["density"] == "stan"
+    assert fit.record["options"]["density"] == "kernel"
