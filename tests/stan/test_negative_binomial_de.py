@@ -261,7 +261,7 @@ def test_the_levels_of_a_contrast_can_be_exchanged(base: DEFit) -> None:
 
 
 def test_exchanged_labels_change_the_sign(base: DEFit) -> None:
-    """Another fit: the posterior means agree within 0.03, five Monte Carlo errors of 1,200 draws with sd 0.1 or less."""
+    """Another fit: posterior means agree within 0.03, five Monte Carlo errors of 1,200 draws with sd 0.1 or less."""
     other = {"untreated": "treated", "treated": "untreated"}
     swapped = study(four_fold(), [other[label] for label in LABELS], ["untreated", "treated"])
     assert np.allclose(estimates(fit_de(swapped, "~ group", settings=SETTINGS)), -estimates(base), atol=0.03)
