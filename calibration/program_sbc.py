@@ -36,6 +36,9 @@ _ITERATIONS = {
     "variance_components": (500, 3000),
     "zero_inflated_negative_binomial": (300, 600),
 }
+STUDY_SETTINGS = replace(SETTINGS_DE, warmup=500, draws=2000, adapt_delta=0.95)
+"""Of NUTS on studies of a fit's design: scales of few donors or batches mix more slowly, and in narrower places, than
+anything in the program's own scenario."""
 METHODS = ("nuts", "pathfinder", "laplace", "advi", "exact", "blocked")
 
 
@@ -126,7 +129,9 @@ def plan(
                 "a fit has a design, options and priors already: scenario, options and prior are not given."
             )
         chosen, given = program_and_design(model)
-        how = _backend(chosen, method or _method_of(model), settings)
+        by = method or _method_of(model)
+        usual = STUDY_SETTINGS if isinstance(chosen, NegativeBinomialDE) and by == "nuts" else None
+        how = _backend(chosen, by, settings or usual)
         return FitScenario(chosen, given, **_measured(chosen, given)), how
     chosen, given = _model(model, options, prior), dict(scenario or {})
     return ModelScenario(chosen, given, **_measured(chosen, given)), _backend(chosen, method or "nuts", settings)

@@ -16,7 +16,7 @@ from bayesexpr.stan.toolchain import Toolchain
 
 pytestmark = pytest.mark.needs_stan
 
-GENES, STUDIES, FITS = 12, 6, 20
+GENES, STUDIES, FITS = 12, 4, 20
 
 
 def command(*arguments: object) -> int:
@@ -28,7 +28,7 @@ def command(*arguments: object) -> int:
 def test_a_study_is_calibrated_in_its_own_design(
     toolchain: Toolchain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """12 genes in 3 donors under two treatments, seed 5; six simulated studies, too few for a verdict."""
+    """12 genes in 3 donors under two treatments, seed 5; four simulated studies, too few for a verdict."""
     rng = np.random.default_rng(5)
     design = np.tile([-0.5, 0.5], 3)[:, None]
     counts = NegativeBinomialDE().simulate({"genes": GENES, "design": design}, rng)[1]["count"]

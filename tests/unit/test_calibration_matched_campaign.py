@@ -77,7 +77,8 @@ def test_studies_have_the_design_of_the_fit(study: DEFit) -> None:
     other = plan(study, method="blocked")
     assert other[1].name == "blocked"
     assert other[0].digest() == scenario.digest() != plan("negative_binomial_de")[0].digest()
-    assert backend.digest() == plan("negative_binomial_de")[1].digest()  # one program, one sampler
+    assert other[1].digest() == plan("negative_binomial_de", method="blocked")[1].digest()  # one program, one sampler
+    assert backend.settings.draws > plan("negative_binomial_de")[1].settings.draws  # type: ignore[attr-defined]
 
 
 def test_covariates_and_lengths_are_those_of_the_study(study: DEFit) -> None:
