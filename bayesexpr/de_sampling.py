@@ -30,16 +30,11 @@ of HMC on a product (same source). The adaptation starts there."""
 MAX_TREEDEPTH = 8
 """Trajectories that mix take 31 or 63 steps; the bound keeps the adaptation from taking 1,023."""
 
-MANY_GENES = 10_000
+MANY_GENES = 25_000
 """Above it NUTS makes two iterations for each draw kept. What all genes share (the slab's mean and scale, the weights)
-waits for the doubtful genes to change their minds, so that an iteration is worth 6 to 20 % of an independent draw; and
-the posterior of tens of thousands of genes is large enough on disk already."""
-
-MANY_TREEDEPTH = 5
-"""Largest depth above so many genes. With 20,000 of them 31 steps span some 2.7 standard deviations of a whitened
-coordinate, a little less than the half turn at which NUTS stops; 63 would span almost twice that and cost twice as
-much, and each coordinate, while it changes sides, would keep more of its distance from the middle: with 63 steps and
-half as many iterations R-hat was above its limit for 9 genes of 20,000."""
+waits for the doubtful genes to change their minds: an iteration is worth a fifth of an independent draw with 20,000
+genes, and 6 to 10 % with the 33,469 of airway, where 4,000 iterations would be too few for 400 effective draws; and the
+posterior of so many genes is large enough on disk already."""
 
 OVERDISPERSION = 3.0
 """Standard deviations of overdispersed starts in those of the approximation: chains that begin so far apart and end
@@ -67,7 +62,7 @@ class DESettings:
         only has to find the step size and forget the start. `draws` are those that are kept; empirical Bayes has no
         chains, and keeps so many in all.
     thin
-        Iterations for each draw kept; by default 1 by NUTS (2 where more than 10,000 genes are fitted), 4 by the
+        Iterations for each draw kept; by default 1 by NUTS (2 where more than 25,000 genes are fitted), 4 by the
         blocked sampler, which makes as many for each of the warm-up, too.
     seed
         Of everything random in the fit.
@@ -235,7 +230,7 @@ def sample_nuts(
         cores=settings.cores,
         metric="unit_e",  # the coordinates are whitened: variances estimated from a short warm-up would only add noise
         step_size=STEP * warm.whitening.center.size**-0.25,
-        max_treedepth=MANY_TREEDEPTH if genes > MANY_GENES else MAX_TREEDEPTH,
+        max_treedepth=MAX_TREEDEPTH,
         adapt_delta=ACCEPTANCE,
     )
     files = run_nuts(

@@ -1,4 +1,4 @@
-"""Long runs against posteriors that are known: closed forms and a quadrature.
+"""Long runs against posteriors that are known: closed forms, a quadrature, reference draws.
 
 What agrees has means within four Monte Carlo standard errors of each other, standard deviations within 3 %, and draws
 that a two-sample test does not tell apart at 1 % over all quantities.
@@ -6,22 +6,28 @@ that a two-sample test does not tell apart at 1 % over all quantities.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 import bayesexpr as bx
 from bayesexpr.calibration.control_program import ControlBackend
 from bayesexpr.calibration.controls import NO_BUG, GridBackend, TwoGroupScenario
+from bayesexpr.calibration.de_scenario import DEBackend
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Beta, Gamma
-from bayesexpr.posterior.diagnostics import convergence
+from bayesexpr.posterior.diagnostics import convergence, ess_mean
 from bayesexpr.stan.settings import SamplerSettings
 from bayesexpr.stan.toolchain import Toolchain
 
 pytestmark = [pytest.mark.needs_stan, pytest.mark.slow]
 
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 LONG = {"chains": 4, "warmup": 1000, "draws": 10_000}
 DRAWS_COMPARED = 1000
 """Nearly independent draws of each side for the two-sample test."""
@@ -73,3 +79,48 @@ def test_negative_binomial_by_quadrature(toolchain: Toolchain) -> None:
         exact = on_grid[name].reshape(4, -1, 4)
         assert not faults(by_nuts[name], exact), name
         assert faults(by_nuts[name], exact + 0.1 * exact.std(axis=(0, 1))), name
+
+
+def reference() -> tuple[dict[str, Any], pd.DataFrame]:
+    """What ``benchmarks/reference_posterior.py`` wrote down."""
+    record = json.loads((GOLDEN / "negative_binomial_de_reference.json").read_text(encoding="utf-8"))
+    return record, pd.read_csv(GOLDEN / "negative_binomial_de_reference.csv.gz")
+
+
+def apart(draws: dict[str, Any], shift: float = 0.0) -> list[str]:
+    """In what draws of the flagship [chain, draw, ...] differ from the reference; `shift` spoils them, in sds."""
+    record, kept = reference()
+    found = []
+    for name, told in record["quantities"].items():
+        parameter, _, place = name.rstrip("]").partition("[")
+        values = draws[parameter].reshape(*draws[parameter].shape[:2], -1)[..., int(place)]
+        x = (np.arctan(values) if parameter == "beta" else values) + shift * told["sd"]
+        of_mean, of_sd = (float(ess_mean(y)[0]) for y in (x, (x - x.mean()) ** 2))
+        z = abs(x.mean() - told["mean"]) / told["sd"] / np.sqrt(1 / of_mean + 1 / told["ess"])
+        ratio = x.std() / told["sd"]
+        p = stats.ks_2samp(x.ravel()[:: max(1, x.size // DRAWS_COMPARED)], kept[name]).pvalue
+        if z > 4 or abs(ratio - 1) > 0.03 or p < 0.01 / len(record["quantities"]):
+            sizes = f"effective {of_mean:.0f} and {of_sd:.0f}"
+            found.append(f"{name}: mean {z:.1f} standard errors, sd ratio {ratio:.3f}, p = {p:.1g} ({sizes})")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("nuts", SamplerSettings(chains=4, warmup=500, draws=10_000, step_size=0.2)),
+        ("blocked", SamplerSettings(chains=4, warmup=500, draws=40_000, thin=4, metric="unit_e")),
+    ],
+)
+def test_differential_expression_against_reference_draws(
+    method: str, settings: SamplerSettings, toolchain: Toolchain
+) -> None:
+    """Both samplers with kernel and whitening against plain Stan's by posteriordb's recipe; 40,000 draws, seed 7."""
+    data = {name: np.asarray(value) for name, value in reference()[0]["data"].items()}
+    draws = DEBackend(NegativeBinomialDE(), settings, method).prepare().fit(data, seed=7).draws
+    assert not apart(draws)
+    assert len(apart(draws, shift=0.1)) > 0.8 * len(reference()[0]["quantities"])  # the control
+
+
+def test_the_reference_keeps_the_limits_of_its_recipe() -> None:
+    assert all(limit["held"] for limit in reference()[0]["limits"].values())

@@ -90,7 +90,7 @@ def test_given_size_factors_are_relative() -> None:
 
 
 def test_studies_of_many_genes_keep_every_other_iteration() -> None:
-    assert [DESettings().thin_for("nuts", genes) for genes in (2_000, 10_000, 10_001)] == [1, 1, 2]
+    assert [DESettings().thin_for("nuts", genes) for genes in (2_000, 25_000, 25_001)] == [1, 1, 2]
     assert [DESettings().thin_for("blocked", genes) for genes in (2_000, 30_000)] == [4, 4]
     assert DESettings(thin=1).thin_for("blocked", 30_000) == 1
     assert DESettings(thin=3).thin_for("nuts", 100) == 3
