@@ -127,7 +127,7 @@ def digest(
         "leapfrogs_per_draw": float(columns["n_steps"].mean()),
         "mean_tree_depth": float(columns["tree_depth"].mean()),
         "step_size": columns["step_size"][:, -1],
-        "threads_per_chain": sampler.threads,
+        "threads_per_chain": sampler.threads if study.cores else 1,
         "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
         "max_rhat": extreme(np.max, found["rhat"]),
         "min_ess_bulk": extreme(np.min, found["ess_bulk"]),

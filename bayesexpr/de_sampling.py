@@ -67,8 +67,8 @@ class DESettings:
     seed
         Of everything random in the fit.
     cores
-        All of the machine's by default. As many chains run at once; where there are more cores than chains, the genes
-        are shared out among threads within each chain, whose draws are the same whatever the number of threads.
+        All of the machine's by default. As many chains run at once; where there are twice as many cores, or more, the
+        genes are shared out among threads within each chain, whose draws are the same whatever the number of threads.
     starts
         Where chains start: at draws from the ``approximation`` of the posterior, or ``overdispersed``, at draws from a
         distribution with three times its standard deviations; those need a longer warm-up.

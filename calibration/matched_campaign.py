@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesexpr.errors import InputError
+from bayesexpr.errors import InputError, OptionError
 from bayesexpr.models.base import Model
 from bayesexpr.posterior.verdict import Finding
 
 from .fit_scenario import FitScenario
 from .matched_record import finding, matched_record
-from .program_sbc import METHODS, plan
+from .program_sbc import plan
 from .saved import load
 from .store import CAMPAIGN
 
@@ -88,18 +88,19 @@ def matched_campaign(fit: DEFit | Fit, folder: str | os.PathLike[str]) -> dict[s
         raise InputError(
             f"{str(root)!r} is not a campaign: {error}. Make one of this fit: `bayesexpr sbc RUN -o CAMPAIGN`."
         ) from None
-    own, by = plan(fit, method=method if method in METHODS else None)
-    if found != (own.digest(), by.digest()):
-        assert isinstance(own, FitScenario)
+    own, _ = plan(fit, method="nuts")  # which every program has; what is simulated is the same for all
+    assert isinstance(own, FitScenario)
+    facts = own.facts()
+    if found != (own.digest(), _sampler_digest(fit, method)):
         raise InputError(
-            f"the campaign in {str(root)!r} is not of this fit: {_difference(identity, own.facts())}. Make one that "
+            f"the campaign in {str(root)!r} is not of this fit: {_difference(identity, facts)}. Make one that "
             "is: `bayesexpr sbc RUN -o CAMPAIGN`."
         )
     record: dict[str, Any] = {
         "scenario": identity["scenario"],
         "method": method,
         "same_method": method == fit.record["method"],
-        "design": _sizes(identity["study"]["conditions"]),
+        "design": _sizes(facts["conditions"]),
         "quantities": 0,
         "severity": "",
     }
@@ -118,6 +119,14 @@ def matched_campaign(fit: DEFit | Fit, folder: str | os.PathLike[str]) -> dict[s
     }
 
 
+def _sampler_digest(fit: DEFit | Fit, method: str) -> str:
+    """Digest of a sampler of the fit's program; empty where it has no such sampler."""
+    try:
+        return plan(fit, method=method)[1].digest()
+    except OptionError:
+        return ""
+
+
 def _difference(identity: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """Say the first thing in which a campaign and a fit differ."""
     made = identity.get("study")
@@ -129,8 +138,10 @@ def _difference(identity: Mapping[str, Any], own: Mapping[str, Any]) -> str:
         for name in sorted({*made[kind], *own[kind]}):
             theirs, ours = made[kind].get(name), own[kind].get(name)
             if theirs != ours:
-                told = kind != "conditions" or isinstance(theirs, int) or isinstance(ours, int)
-                return f"its {word}{name} is {f'{theirs}, the fit has {ours}' if told else 'another'}"
+                if kind != "conditions":
+                    return f"its {word}{name} is {theirs}, the fit has {ours}"
+                told = isinstance(theirs, int) or isinstance(ours, int)
+                return f"it has {name} = {theirs}, the fit {ours}" if told else f"its {name} is another"
     return "its simulator, program or sampler's settings are not those of this version of bayesexpr"
 
 

@@ -27,6 +27,9 @@ from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
 MAX_STEP = 3.0
 """Longest move of a coordinate in one Newton step, in its natural unit: counts grow as exp of it."""
 
+LEAST_SPREAD = 1e-6
+"""Least variance of the dispersion's coordinate, of that at its mode: one node of a quadrature may hold all mass."""
+
 
 @dataclass(frozen=True)
 class GenePosterior:
@@ -179,7 +182,8 @@ def covariance(study: Study, found: GenePosterior) -> Float:
     if not study.at.trend:
         return np.asarray(at_mode)
     along = at_mode[:, :, 1] / at_mode[:, 1, [1]]
-    more = found.variance[:, 1] - at_mode[:, 1, 1]
+    own = np.maximum(found.variance[:, 1], LEAST_SPREAD * at_mode[:, 1, 1])
+    more = own - at_mode[:, 1, 1]
     return np.asarray(at_mode + more[:, None, None] * along[:, :, None] * along[:, None, :])
 
 

@@ -1,8 +1,9 @@
 """Counts far outside what all the other counts predict for them: each left out, its gene's parameters integrated.
 
 An outlying count pulls the posterior of its gene along, most of all its dispersion, so that a handful of that
-posterior's draws do not tell how improbable the count is. They do tell where it is not: only counts in the tails of a
-few draws are left out, which is why a fit can say of every count what a full check says of it.
+posterior's draws do not tell how improbable the count is, nor which of the gene's counts it is. They do tell where it
+is not: only genes with some count far in the tails of a few draws are looked at, and of those the counts that are not
+in the middle, which is why a fit can say of every count what a full check says of it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ SEED = 1
 """Of the integration points, for every fit and check: both are to say the same of a count."""
 
 SUSPECT = 0.03
-"""Tail probability in a few draws below which a count is left out. Of counts made 4 to 20 times as
-large, those that turned out to be outlying had less than half of it."""
+"""Tail probability in a few draws below which a count makes its gene suspect. Of the genes of counts made 4 to 20 times
+as large, those that turned out to be outlying had a count with less than half of it."""
+
+ASIDE = 0.15
+"""Tail probability in a few draws below which a count of a suspect gene is left out. An outlier widens its gene's
+dispersion until it is hardly improbable itself: 0.035 was the largest of any that turned out to be one."""
 
 AGAIN = 1e-3
 """Tail probability from a gene's first points above which a count gets no points of its own: those of counts that
@@ -47,9 +52,9 @@ def confirmed_tails(study: Study, hyper: Hyper, screened: Float, threads: int = 
     Returns
     -------
     array [sample, gene]
-        Leave-one-out tail probabilities of suspect counts, one for all others.
+        Leave-one-out tail probabilities of the doubted counts of suspect genes, one for all others.
     """
-    doubted = screened < SUSPECT
+    doubted = (screened < ASIDE) & (screened < SUSPECT).any(axis=0)
     genes, tails = np.flatnonzero(doubted.any(axis=0)), np.ones(screened.shape)
     if genes.size:
         cells = doubted[:, genes]

@@ -23,7 +23,7 @@ class SamplerSettings:
     seed : int
         Seed of the fit, 1 to 2**31 - 1; the chains differ by their number.
     cores : int
-        Chains that run at once; where there are more, each chain has several threads.
+        Chains that run at once; where there are at least twice as many as chains, each chain has several threads.
     thin : int
         Every ``thin``-th draw is kept.
     adapt_delta : float

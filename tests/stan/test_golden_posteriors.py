@@ -123,4 +123,9 @@ def test_differential_expression_against_reference_draws(
 
 
 def test_the_reference_keeps_the_limits_of_its_recipe() -> None:
-    assert all(limit["held"] for limit in reference()[0]["limits"].values())
+    found = {name: limit["value"] for name, limit in reference()[0]["limits"].items()}
+    assert found["rhat"] < 1.01
+    assert found["neighbours"] < 0.05
+    assert found["e_fmi"] > 0.2
+    assert found["divergences"] == 0
+    assert 9000 < found["least_ess"] <= found["most_ess"] < 11_000

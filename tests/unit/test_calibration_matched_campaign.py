@@ -213,7 +213,7 @@ def with_record(key: str, **changed: str) -> Any:
     ("change", "words"),
     [
         (other_groups, "its design is another"),
-        (fewer_genes, "its genes is 30, the fit has 50"),
+        (fewer_genes, "it has genes = 30, the fit 50"),
         (with_record("options", size_factors="fixed"), "its option size_factors is fixed, the fit has estimated"),
         (with_record("priors", m="normal(0, 3)"), "its prior m is normal"),
     ],
@@ -231,13 +231,23 @@ def test_other_campaigns_and_folders_are_refused(study: DEFit, tmp_path: Path) -
     plain = made(tmp_path / "plain", "negative_binomial_de", EVEN)
     with pytest.raises(InputError, match="simulates negative_binomial_de-default, not the design of a fit"):
         matched_campaign(study, plain)
-    rate = made(tmp_path / "rates", rates(), EVEN)
-    with pytest.raises(InputError, match="exact"):  # by a method that the flagship does not have
+    rate = made(tmp_path / "rates", rates(), EVEN)  # by a method that the flagship does not have
+    with pytest.raises(InputError, match="its program is dirichlet_multinomial, the fit's is negative_binomial_de"):
         matched_campaign(study, rate)
     identity = json.loads((made(tmp_path / "old", study, EVEN) / "campaign.json").read_text())
     (tmp_path / "old" / "campaign.json").write_text(json.dumps(identity | {"backend_digest": "another"}))
     with pytest.raises(InputError, match="not those of this version"):
         matched_campaign(study, tmp_path / "old")
+
+
+def test_a_campaign_of_a_program_is_of_the_fit_where_its_studies_are(tmp_path: Path) -> None:
+    fit = rates()
+    same = {"genes": 5, "total": 100}
+    plain = made(tmp_path / "plain", fit.model, EVEN, scenario=same, method="exact")
+    assert matched_campaign(fit, plain)["design"] == "this study's own design, 5 genes"
+    other = made(tmp_path / "other", fit.model, EVEN, scenario=same | {"total": 99}, method="exact")
+    with pytest.raises(InputError, match="not the design of a fit"):
+        matched_campaign(fit, other)
 
 
 def command(*arguments: object) -> int:
