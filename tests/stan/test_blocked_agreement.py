@@ -75,7 +75,7 @@ def test_the_tables_are_the_same(both: tuple[DEFit, DEFit]) -> None:
     assert (two["status"][known] == "ok").mean() > 0.97
     assert both[1].record["method"] == "blocked"
     assert both[1].diagnostics["ebfmi"] is None
-    assert both[1].diagnostics["divergences"] == 0
+    assert both[1].diagnostics["divergences"] < 0.001 * both[1].diagnostics["iterations_watched"]
     assert both[1].verdict.level != "not trustworthy"
 
 
