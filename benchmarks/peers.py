@@ -85,6 +85,7 @@ def main() -> int:
     names = (*SAME_MODEL, *CHAPTER, *TESTS)
     parser.add_argument("--only", action="append", choices=names, help="may be given several times [default: all]")
     parser.add_argument("--again", action="store_true", help="also what is recorded")
+    parser.add_argument("--shared", action="store_true", help="other work is on these cores: say so in the record")
     parser.add_argument("--figure", action="store_true", help="only draw the figure")
     arguments = parser.parse_args()
     work: tuple[tuple[str, dict[str, Any], Callable[[str], dict[str, Any]]], ...] = (
@@ -102,7 +103,7 @@ def main() -> int:
                 print(f"{name}: recorded; --again runs it again")
                 continue
             try:
-                found = do(name)
+                found = do(name) | {"shared": arguments.shared}
             except NotInstalledError as reason:
                 if measured:
                     print(f"{name}: {reason}; what is recorded stays")

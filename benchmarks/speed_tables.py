@@ -36,12 +36,13 @@ def same_model(folder: Path = RESULTS) -> str:
         if "cpu_seconds" not in one:
             rows.append((words, one.get("skipped", "not measured"), *[""] * 6))
             continue
+        at_most = "at most " if one.get("shared") else ""
         rows.append(
             (
                 words,
                 f"{one['settings']['warmup']} + {one['settings']['draws']}",
-                plain(one["cpu_seconds"]),
-                "" if base is None else plain(one["cpu_seconds"] / base),
+                at_most + plain(one["cpu_seconds"]),
+                "" if base is None else at_most + plain(one["cpu_seconds"] / base),
                 f"{one['steps_per_draw']:.0f}",
                 f"{one['largest_rhat']:.3f}",
                 f"{one['least_ess']:.0f}",
@@ -92,16 +93,16 @@ def growth(folder: Path = RESULTS) -> str:
     for method, axes in record["exponents"].items():
         for axis, found in axes.items():
             runs = [run for run in record["runs"] if run["method"] == method and run["axis"] == axis]
-            ends = [
-                f"{run['size']:,} {axis}: {plain(run['cpu_seconds'])} s, {run['peak_memory_gb']:.2f} GB"
-                for run in (runs[0], runs[-1])
-            ]
-            rows.append(
-                (method, axis, *(f"{found[kind]:.2f}" for kind in ("exponent", "last", "memory_exponent")), *ends)
-            )
-    return markdown_table(
-        ("method", "with", "exponent of time", "last doubling", "of memory", "smallest", "largest"), rows
-    )
+            kinds = ("exponent", "last", "step_exponent", "memory_exponent")
+            numbers = (f"{found[kind]:.2f}" if kind in found else "" for kind in kinds)
+            rows.append((method, axis, *numbers, *(_cost(run) for run in (runs[0], runs[-1]))))
+    head = ("method", "with", "exponent of time", "last doubling", "of a step", "of memory", "smallest", "largest")
+    return markdown_table(head, rows)
+
+
+def _cost(run: Mapping[str, Any]) -> str:
+    told = f"{run['size']:,} {run['axis']}: {plain(run['cpu_seconds'])} s, {run['peak_memory_gb']:.2f} GB"
+    return f"{told}, {run['steps']:.0f} steps" if "steps" in run else told
 
 
 def plain(value: float) -> str:

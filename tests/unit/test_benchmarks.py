@@ -59,6 +59,12 @@ def test_a_command_is_measured_with_its_children(module: Any) -> None:
     idle = module("measuring").measure([sys.executable, "-c", "import time; time.sleep(0.4)"], every=0.05)
     assert idle.peak_memory_gb < 0.1
     assert idle.cpu_seconds < used.cpu_seconds
+    if sys.platform == "linux":
+        assert 0.3 <= used.children_cpu_seconds <= used.cpu_seconds + 0.02  # the system counts ticks of 10 ms
+        assert idle.children_cpu_seconds == 0.0
+        assert set(used.record()) > set(
+            module("measuring").Usage(1.0, 1.0, 1.0).record()
+        )  # what is unknown is left out
 
 
 def test_records_are_read_as_written_and_absent_ones_are_none(module: Any, tmp_path: Path) -> None:
@@ -96,10 +102,74 @@ def test_exponents_are_those_of_the_large_sizes(module: Any) -> None:
     assert growth.exponents(runs[:2]) == {}  # two points are a line whatever they are
 
 
-def test_sizes_that_take_hours_by_nuts_are_left_out(module: Any) -> None:
+def test_a_step_of_nuts_has_an_exponent_of_its_own(module: Any) -> None:
+    """Trajectories of 31 and of 63 steps: a draw grows faster than a step, which is linear."""
+    growth, used = module("growth"), module("measuring").Usage(20.0, 30.0, 1.0, 24.0)
+    found = {
+        "leapfrogs_per_draw": 31.0,
+        "iterations": 200,
+        "seconds": [{"warmup": 3.0, "sampling": 6.0}, {"warmup": 2.0, "sampling": 4.0}],
+    }
+    assert growth.steps_of(found, used) == {"steps": 31.0, "cpu_ms_per_step": pytest.approx(16_000 / 6_200, rel=1e-3)}
+    unknown = module("measuring").Usage(20.0, 30.0, 1.0)
+    assert growth.steps_of(found, unknown) == {"steps": 31.0}
+    runs = [
+        {"method": "nuts", "axis": "genes", "size": n, "cpu_seconds": n * steps, "peak_memory_gb": 0.5}
+        | {"steps": steps, "cpu_ms_per_step": 0.1 * n}
+        for n, steps in ((1_000, 31.0), (2_000, 31.0), (4_000, 63.0))
+    ]
+    nuts = growth.exponents(runs)["nuts"]["genes"]
+    assert nuts["step_exponent"] == pytest.approx(1.0)
+    assert nuts["last"] > 1.9
+    assert "step_exponent" not in growth.exponents([{**runs[0], "size": 500, "cpu_ms_per_step": 0.05}, *runs[1:2]])
+    del runs[0]["cpu_ms_per_step"]
+    assert "step_exponent" not in growth.exponents(runs)["nuts"]["genes"]
+
+
+def test_nuts_makes_as_many_iterations_at_every_size(module: Any) -> None:
+    from bayesexpr.de_sampling import DESettings
+
     growth = module("growth")
-    assert growth.sizes_of("eb", "genes") == growth.SIZES["genes"]
-    assert max(growth.sizes_of("nuts", "genes")) < max(growth.SIZES["genes"])
+    found = {
+        n: growth.settings_of("nuts", n)["draws"] * DESettings().thin_for("nuts", n) for n in growth.SIZES["genes"]
+    }
+    assert set(found.values()) == {growth.SETTINGS["nuts"]["draws"]}
+    assert growth.settings_of("nuts", 60_000)["draws"] < growth.settings_of("nuts", 1_000)["draws"]
+    assert growth.settings_of("blocked", 60_000) == growth.SETTINGS["blocked"]
+
+
+def test_growth_goes_on_where_it_was(
+    module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pieces by method, axis and size; what is recorded for this code and these settings is left alone."""
+    growth, measuring = module("growth"), module("measuring")
+    done: list[list[str]] = []
+
+    def measured(command: list[str], say: bool) -> Any:
+        done.append(command)
+        return measuring.Usage(2.0, float(len(done)), 0.5)
+
+    monkeypatch.setattr(growth, "read", lambda name: measuring.read(name, tmp_path))
+    monkeypatch.setattr(growth, "write", lambda name, record: measuring.write(name, record, tmp_path))
+    monkeypatch.setattr(growth, "measure", measured)
+    monkeypatch.setattr(growth, "build", lambda *given: None)
+    monkeypatch.setattr(growth, "write_study", lambda folder, genes, samples: folder)
+    monkeypatch.setattr(growth, "draw", lambda record, target: None)
+    asked = ["growth.py", "--method", "eb", "--method", "blocked", "--axis", "samples", "--size", "6", "--size", "12"]
+    monkeypatch.setattr(sys, "argv", asked)
+    assert growth.main() == 0
+    assert len(done) == 4
+    assert "eb, 12 samples" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*asked, "--size", "25"])
+    assert growth.main() == 0
+    assert len(done) == 6
+    runs = (measuring.read("growth", tmp_path) or {})["runs"]
+    assert [(run["method"], run["size"]) for run in runs] == [(m, n) for m in ("eb", "blocked") for n in (6, 12, 25)]
+    assert "eb, samples: exponent" in capsys.readouterr().out
+    monkeypatch.setitem(growth.SETTINGS, "eb", {"draws": 2000})
+    assert growth.main() == 0
+    assert len(done) == 9  # the control: with other settings it is measured again
+    assert done[-1][-2:] == ["--draws", "2000"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +199,9 @@ def test_rows_of_the_target_table_come_from_the_records(module: Any, tmp_path: P
     peers = {"numpyro": {"cpu_seconds": 50.0}, "nutpie": {"skipped": "not installed"}, "nuts": {"cpu_seconds": 5.0}}
     chapter = {"published": {"ess_per_cpu_second": 2.0}, "ours": {"ess_per_cpu_second": 30.0}}
     measuring.write("peers", {"same_model": peers, "chapter": chapter}, tmp_path)
+    nuts = {"exponent": 1.3, "last": 1.0, "step_exponent": 0.98}
     exponents = {"eb": {"genes": {"exponent": 0.9, "last": 1.0}, "samples": {"exponent": 0.9, "last": 1.2}}}
+    exponents["nuts"] = {"genes": nuts}
     measuring.write("growth", {"exponents": exponents}, tmp_path)
     met = {row[0].split(",")[0]: row[4] for row in targets.rows(tmp_path)}
     assert met["gradient of the full density inside Stan against pure Stan"] == "yes"
@@ -139,8 +211,11 @@ def test_rows_of_the_target_table_come_from_the_records(module: Any, tmp_path: P
     assert [row[4] for row in targets.rows(tmp_path) if "processor time against" in row[0]] == ["yes", ""]
     assert met["against the chapter's program"] == "**no**"
     assert met["peak memory of the whole run"] == "yes, and the aim"
-    assert met["growth of processor time with genes"] == "yes"
-    assert met["growth of processor time with samples"] == "**no**"
+    grown = {row[0].removeprefix("growth of processor time with "): row[3:] for row in targets.rows(tmp_path)}
+    assert grown["genes, eb"] == ("0.90 (last doubling 1.00)", "yes")
+    assert grown["samples, eb"][1] == "**no**"
+    assert grown["genes, nuts"] == ("1.30 (last doubling 1.00; of a leapfrog step 0.98)", "**no**")
+    assert grown["genes, blocked"] == ("not measured", "")
 
 
 @pytest.mark.parametrize(("cpu", "said"), [(1300.0, "**no**"), (1100.0, "not shown")])
@@ -285,6 +360,12 @@ def test_tables_say_what_was_skipped(module: Any, tmp_path: Path) -> None:
     assert "| DESeq2 | Rscript is not installed |" in text
     assert "| **bayesexpr, eb** | 300 | 1.2 | 960 | 5.0 % | 31.0 % | 0.200 |" in text
     assert "not measured" in tables.same_model(tmp_path)
+    row = {"settings": {"warmup": 5, "draws": 6}, "cpu_seconds": 40.0, "steps_per_draw": 31.0, "largest_rhat": 1.01}
+    row |= {"least_ess": 500.0, "ess_per_cpu_second": 12.5}
+    same = {"nuts": {**row, "cpu_seconds": 4.0, "shared": False}, "stan": {**row, "shared": True}, "numpyro": row}
+    measuring.write("peers", {"same_model": same}, tmp_path)
+    assert "| Stan, vectorised | 5 + 6 | at most 40.0 | at most 10.0 | 31 |" in tables.same_model(tmp_path)
+    assert "| NumPyro | 5 + 6 | 40.0 | 10.0 | 31 |" in tables.same_model(tmp_path)  # the control: on cores of its own
     assert [tables.plain(value) for value in (1056.2, 26.79, 3.152, 0.0612)] == ["1,056", "26.8", "3.2", "0.061"]
 
 
