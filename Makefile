@@ -89,8 +89,9 @@ $(PEERS)/.installed: pyproject.toml
 		apt-get install -y -q --no-install-recommends r-bioc-deseq2 r-bioc-edger r-cran-statmod || true; fi
 	touch $@
 
+# TRIAL=1 sees whether all of them run, with few genes, and records nothing.
 bench-peers: $(PEERS)/.installed
-	$(PEERS)/bin/python benchmarks/peers.py
+	$(PEERS)/bin/python benchmarks/peers.py $(if $(TRIAL),--trial)
 
 # The tables of benchmarks/README.md and of the first page, from the records.
 bench-tables: $(VENV)/.installed

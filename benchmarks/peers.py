@@ -2,6 +2,7 @@
 
     make bench-peers                                   # installs them beside, then all of this
     python benchmarks/peers.py --only numpyro --again
+    make bench-peers TRIAL=1                           # whether everything runs, with few genes: nothing is recorded
 
 Three comparisons, in ``benchmarks/results/peers.json`` and ``docs/peers.png``:
 
@@ -26,15 +27,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from measuring import HERE, Usage, machine, measure, read, short, write
+from measuring import HERE, RESULTS, Usage, machine, measure, read, short, write
 from peer_programs.exchange import HYPER
+from peers_figure import draw
 from scipy.special import expit, gammaln
 from simulated import simulate, write_study
+from targets import GENES as MANY_GENES
 
 from bayesexpr.data.size_factors import size_factors
 from bayesexpr.distributions import sum_to_zero_basis
@@ -42,8 +46,26 @@ from bayesexpr.models.negative_binomial_de import CHAPTER_OPTIONS, NegativeBinom
 from bayesexpr.posterior.diagnostics import convergence
 
 PROGRAMS = HERE / "peer_programs"
-GENES, CHAPTER_GENES, SAMPLES, SEED = 1000, 200, 8, 1
+SAMPLES, SEED = 8, 1
 PARITY = 1e-6
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Genes of the three comparisons, and the most iterations of warm-up and of draws."""
+
+    same_model: int = 1000
+    chapter: int = 200
+    tests: int = MANY_GENES
+    iterations: int = 500
+
+    def of(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return what a sampler is asked for."""
+        asked = {**COMMON, **asked}
+        return asked | {name: min(asked[name], self.iterations) for name in ("warmup", "draws")}
+
+
+RECORDED, TRIAL = Sizes(), Sizes(60, 40, 500, 40)
 
 SAME_MODEL: dict[str, dict[str, Any]] = {
     "numpyro": {"program": "numpyro_de.py", "needs": "numpyro", "warmup": 500, "target_accept": 0.8},
@@ -86,16 +108,27 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=names, help="may be given several times [default: all]")
     parser.add_argument("--again", action="store_true", help="also what is recorded")
     parser.add_argument("--shared", action="store_true", help="other work is on these cores: say so in the record")
+    parser.add_argument("--trial", action="store_true", help="only see whether all run, with few genes; not recorded")
     parser.add_argument("--figure", action="store_true", help="only draw the figure")
     arguments = parser.parse_args()
-    work: tuple[tuple[str, dict[str, Any], Callable[[str], dict[str, Any]]], ...] = (
+    if arguments.trial:
+        with tempfile.TemporaryDirectory() as scratch:
+            compare(arguments, TRIAL, Path(scratch), Path(scratch) / FIGURE.name)
+    else:
+        compare(arguments, RECORDED, RESULTS, FIGURE)
+    return 0
+
+
+def compare(arguments: argparse.Namespace, sizes: Sizes, folder: Path, figure: Path) -> None:
+    """Measure what is asked for and not recorded in the folder, and draw the figure."""
+    work: tuple[tuple[str, dict[str, Any], Callable[[str, Sizes], dict[str, Any]]], ...] = (
         ("same_model", SAME_MODEL, same_model),
         ("chapter", CHAPTER, chapter),
         ("tests", TESTS, count_test),
     )
     for section, all_of_it, do in () if arguments.figure else work:
         for name in all_of_it:
-            known = (read("peers") or {}).get(section, {}).get(name, {})
+            known = (read("peers", folder) or {}).get(section, {}).get(name, {})
             if arguments.only and name not in arguments.only:
                 continue
             measured = bool(known) and "skipped" not in known
@@ -103,19 +136,18 @@ def main() -> int:
                 print(f"{name}: recorded; --again runs it again")
                 continue
             try:
-                found = do(name) | {"shared": arguments.shared}
+                found = do(name, sizes) | {"shared": arguments.shared}
             except NotInstalledError as reason:
                 if measured:
                     print(f"{name}: {reason}; what is recorded stays")
                     continue
                 found = {"skipped": str(reason)}
-            record = read("peers") or {}
+            record = read("peers", folder) or {}
             order = {key: {**record.get(section, {}), name: found}.get(key) for key in all_of_it}
             kept = {key: value for key, value in order.items() if value}
-            write("peers", {**record, "machine": machine(1), section: kept})
+            write("peers", {**record, "machine": machine(1), section: kept}, folder)
             print(f"{name}: {json.dumps(found)}", flush=True)
-    draw(read("peers") or {}, FIGURE)
-    return 0
+    draw(read("peers", folder) or {}, figure, f"same model: {RECORDED.same_model:,} genes x {SAMPLES} samples")
 
 
 def needed(module: str) -> None:
@@ -138,12 +170,12 @@ def needed(module: str) -> None:
         raise NotInstalledError(f"the Python package {module} is not installed; make bench-peers brings it")
 
 
-def same_model(name: str) -> dict[str, Any]:
+def same_model(name: str, sizes: Sizes) -> dict[str, Any]:
     """Sample the flagship by one of the programs."""
-    asked = {**COMMON, **SAME_MODEL[name]}
+    asked = sizes.of(SAME_MODEL[name])
     if "needs" in asked:
         needed(asked["needs"])
-    study = flagship_study()
+    study = flagship_study(sizes.same_model)
     if "program" in asked:
         answer = run(PROGRAMS / asked["program"], study, {**asked, "chains": 0})
         study_parity(name, study, answer["log_density"])
@@ -151,10 +183,9 @@ def same_model(name: str) -> dict[str, Any]:
     return efficiency(run(PROGRAMS / "ours.py", study, asked), asked, study)
 
 
-def chapter(name: str) -> dict[str, Any]:
+def chapter(name: str, sizes: Sizes) -> dict[str, Any]:
     """Sample the published model by the published program or by ours."""
-    asked = {**COMMON, **CHAPTER[name]}
-    study = chapter_study()
+    asked, study = sizes.of(CHAPTER[name]), chapter_study(sizes.chapter)
     return efficiency(run(PROGRAMS / "ours.py", study, asked), asked, study)
 
 
@@ -169,9 +200,9 @@ def run(program: Path, study: dict[str, Any], asked: dict[str, Any]) -> dict[str
             return {name: found[name] for name in found.files}
 
 
-def flagship_study() -> dict[str, Any]:
+def flagship_study(genes: int) -> dict[str, Any]:
     """Counts, designs, prior numbers, a starting point near the data, and points to compare densities at."""
-    frames = simulate(GENES, SAMPLES, SEED)
+    frames = simulate(genes, SAMPLES, SEED)
     count = frames["counts"].to_numpy().T
     count = count[:, count.sum(axis=0) > 0]
     inputs = {
@@ -233,13 +264,13 @@ def study_parity(name: str, study: dict[str, Any], theirs: Any) -> None:
     study["parity"] = apart
 
 
-def chapter_study() -> dict[str, Any]:
+def chapter_study(genes: int) -> dict[str, Any]:
     """Four against four samples from the published model: one dispersion for all genes, normal effects."""
     model = NegativeBinomialDE(options=CHAPTER_OPTIONS)
     hyper = {"mu_alpha": np.array(4.0), "sigma_alpha": np.array(1.5), "dispersion": np.array(0.1), "s": np.array(0.6)}
     hyper |= {"tau": np.zeros(0), "log_f": np.linspace(-0.4, 0.4, SAMPLES)}
     design = np.repeat([-0.5, 0.5], SAMPLES // 2)[:, None]
-    _, data = model.simulate({"genes": CHAPTER_GENES, "design": design}, np.random.default_rng(SEED), hyper)
+    _, data = model.simulate({"genes": genes, "design": design}, np.random.default_rng(SEED), hyper)
     count = np.asarray(data["count"])
     count = count[:, count.sum(axis=0) > 0]
     factors = size_factors(count, "median_of_ratios")
@@ -314,16 +345,14 @@ def probability_of_change(theta: Any, genes: dict[str, Any], study: dict[str, An
     return expit(log_odds)
 
 
-def count_test(name: str) -> dict[str, Any]:
+def count_test(name: str, sizes: Sizes) -> dict[str, Any]:
     """Run a test of counts on the simulated study and hold its calls against the truth."""
     asked = TESTS[name]
     needed(asked["needs"])
     program = PROGRAMS / asked["program"]
     runner = ["Rscript", "--vanilla"] if program.suffix == ".R" else [sys.executable]
     with tempfile.TemporaryDirectory() as scratch:
-        from targets import GENES as MANY
-
-        folder = write_study(Path(scratch), MANY, seed=SEED)
+        folder = write_study(Path(scratch), sizes.tests, seed=SEED)
         files = [str(folder / part) for part in ("counts.csv.gz", "samples.csv", "answer.csv")]
         used = measure([*runner, str(program), *files], environment=ONE_THREAD, say=False)
         found = pd.read_csv(files[-1]).set_index("gene")
@@ -345,38 +374,6 @@ def against_truth(found: pd.DataFrame, truth: pd.Series, used: Usage) -> dict[st
         "power": round(float((called & changed).sum() / changed.sum()), 4),
         "rmse_log2": round(float(np.sqrt((apart**2).mean())), 4),
     }
-
-
-def draw(record: dict[str, Any], target: Path) -> None:
-    """Draw effective draws per processor second of every sampler, of the least sure quantity of all."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    labels = {
-        "numpyro": "NumPyro",
-        "nutpie": "PyMC + nutpie",
-        "stan": "plain Stan",
-        "nuts": "nuts",
-        "blocked": "blocked",
-    }
-    labels |= {"published": "published program", "ours": "ours"}
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    titles = {"same_model": f"same model: {GENES:,} genes x {SAMPLES} samples", "chapter": "the published model"}
-    for panel, (section, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
-        found = {k: v for k, v in record.get(section, {}).items() if "ess_per_cpu_second" in v}
-        ours = [name in ("nuts", "blocked", "ours") for name in found]
-        heights = [one["ess_per_cpu_second"] for one in found.values()]
-        bars = panel.barh(
-            [labels[name] for name in found], heights, color=["#0072b2" if mine else "#999999" for mine in ours]
-        )
-        panel.bar_label(bars, [f"{value:.3g}" for value in heights], padding=3)
-        panel.margins(x=0.15)
-        panel.invert_yaxis()
-        panel.set_title(title)
-        panel.set_xlabel("least effective draws per processor second")
-    target.parent.mkdir(exist_ok=True)
-    figure.savefig(target, dpi=110)
 
 
 if __name__ == "__main__":

@@ -265,9 +265,9 @@ def test_what_was_measured_stays_where_a_peer_is_not_installed(
 ) -> None:
     peers = module("peers")
     record: dict[str, Any] = {"same_model": {"numpyro": {"cpu_seconds": 9.0}}}
-    monkeypatch.setattr(peers, "read", lambda name: record)
-    monkeypatch.setattr(peers, "write", lambda name, new: record.update(new))
-    monkeypatch.setattr(peers, "draw", lambda found, target: None)
+    monkeypatch.setattr(peers, "read", lambda name, folder: record)
+    monkeypatch.setattr(peers, "write", lambda name, new, folder: record.update(new))
+    monkeypatch.setattr(peers, "draw", lambda found, target, title: None)
     monkeypatch.setitem(peers.SAME_MODEL["numpyro"], "needs", "no_such_sampler")
     monkeypatch.setitem(peers.SAME_MODEL["nutpie"], "needs", "no_such_sampler")
     monkeypatch.setattr(sys, "argv", ["peers.py", "--only", "numpyro", "--only", "nutpie"])
@@ -278,6 +278,24 @@ def test_what_was_measured_stays_where_a_peer_is_not_installed(
     assert peers.main() == 0
     assert "what is recorded stays" in capsys.readouterr().out
     assert record["same_model"]["numpyro"] == {"cpu_seconds": 9.0}
+
+
+def test_a_trial_of_the_peers_records_nothing(
+    module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peers, measuring = module("peers"), module("measuring")
+    asked: list[tuple[str, Any]] = []
+    for kind in ("same_model", "chapter", "count_test"):
+        monkeypatch.setattr(peers, kind, lambda name, sizes: asked.append((name, sizes)) or {"cpu_seconds": 1.0})
+    before = (peers.FIGURE.read_bytes(), measuring.read("peers"))
+    monkeypatch.setattr(sys, "argv", ["peers.py", "--trial"])
+    assert peers.main() == 0
+    assert [name for name, _ in asked] == [*peers.SAME_MODEL, *peers.CHAPTER, *peers.TESTS]
+    assert {sizes for _, sizes in asked} == {peers.TRIAL}
+    assert (peers.FIGURE.read_bytes(), measuring.read("peers")) == before
+    assert "recorded" not in capsys.readouterr().out
+    for sizes, most in ((peers.TRIAL, 40), (peers.RECORDED, 500)):
+        assert max(sizes.of(peers.SAME_MODEL["numpyro"])[part] for part in ("warmup", "draws")) == most
 
 
 def test_densities_that_differ_are_not_timed(module: Any) -> None:
@@ -291,8 +309,7 @@ def test_densities_that_differ_are_not_timed(module: Any) -> None:
 
 def test_what_programs_read_is_what_was_written(module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     peers, exchange = module("peers"), module("peer_programs.exchange")
-    monkeypatch.setattr(peers, "GENES", 40)
-    study = peers.flagship_study()
+    study = peers.flagship_study(40)
     np.savez(tmp_path / "study.npz", **study)
     read = exchange.Study.read(str(tmp_path / "study.npz"))
     assert set(read.start) == set(read.points[2]) == set(exchange.NAMES)
@@ -324,8 +341,7 @@ def test_quantities_of_a_peer_are_on_our_scales(module: Any) -> None:
 def test_an_effect_is_weighed_with_the_probability_of_change(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the model's own likelihoods, at a draw of 40 genes from near the data."""
     peers = module("peers")
-    monkeypatch.setattr(peers, "GENES", 40)
-    study = peers.flagship_study()
+    study = peers.flagship_study(40)
     point = {key.removeprefix("point_"): value[:1][None] for key, value in study.items() if key.startswith("point_")}
     del point["theta"]
     theta, genes = peers.of_a_peer(point)
