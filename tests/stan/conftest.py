@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from bayesexpr.errors import ToolchainError
-from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.stan.compiler import compile_program
-from bayesexpr.stan.kernels import shared_library
-from bayesexpr.stan.program import StanProgram, render
+from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.toolchain import Toolchain, ensure
 
 
@@ -24,15 +22,6 @@ def toolchain() -> Toolchain:
     except ToolchainError as error:
         if os.environ.get("CI"):
             pytest.fail(f"CI must have a tool chain: {error}")
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def library() -> Path:
-    """The core of the program for differential expression as a shared library; it needs a compiler and no CmdStan."""
-    try:
-        return shared_library(render("negative_binomial_de", NegativeBinomialDE().options))
-    except ToolchainError as error:
         pytest.skip(str(error))
 
 

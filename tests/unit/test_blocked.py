@@ -17,20 +17,9 @@ from bayesexpr.blocked.target import Target, hyper_gradient
 from bayesexpr.distributions import nb2_logpmf, normal_logpdf, spherical_student_t_logpdf
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.empirical_bayes.whitening import WarmStart, warm_start
-from bayesexpr.errors import ToolchainError
 from bayesexpr.models.de_layout import Whitening
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
-from bayesexpr.stan.kernels import shared_library
-from bayesexpr.stan.program import render
 from bayesexpr.stan.settings import SamplerSettings
-
-
-@pytest.fixture(scope="module")
-def library() -> Path:
-    try:
-        return shared_library(render("negative_binomial_de", NegativeBinomialDE().options))
-    except ToolchainError as error:
-        pytest.skip(str(error))
 
 
 def study(

@@ -11,18 +11,7 @@ import pytest
 from bayesexpr.blocked.curvature import curvature
 from bayesexpr.blocked.target import Target
 from bayesexpr.empirical_bayes.whitening import warm_start
-from bayesexpr.errors import ToolchainError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
-from bayesexpr.stan.kernels import shared_library
-from bayesexpr.stan.program import render
-
-
-@pytest.fixture(scope="module")
-def library() -> Path:
-    try:
-        return shared_library(render("negative_binomial_de", NegativeBinomialDE().options))
-    except ToolchainError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(("effects", "size_factors"), [("spike_slab", "estimated"), ("normal", "fixed")])

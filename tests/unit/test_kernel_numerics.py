@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bayesexpr.errors import ToolchainError
 from bayesexpr.models.de_core import GeneCore
 from bayesexpr.models.de_whitened_core import WhitenedCore
 from bayesexpr.stan import build_tools
-from bayesexpr.stan.kernels import shared_library, write_sources
+from bayesexpr.stan.kernels import write_sources
 from bayesexpr.stan.program import library_sources, render
 
 Float = NDArray[np.float64]
@@ -24,20 +23,11 @@ PRECISIONS = 10.0 ** np.array([-4, -2, -1, 0, 0.5, 1, 2, 4, 6, 8, 9, 10])
 COUNTS = (0, 1, 2, 7, 8, 9, 100, 12_345, 10**7)
 
 
-@pytest.fixture(scope="module")
-def native() -> Path:
-    """The core, built as a fit builds it."""
-    try:
-        return shared_library(render("negative_binomial_de", OPTIONS))
-    except ToolchainError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="module", params=["native", "plain", "fast-math"])
-def library(request: pytest.FixtureRequest, native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The core built for this processor, for any processor, and with the arithmetic that compilers may rearrange."""
+def build(request: pytest.FixtureRequest, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The core built as a fit builds it, for any processor, and with the arithmetic that compilers may rearrange."""
     if request.param == "native":
-        return native
+        return library
     flags = {"plain": ["-O2"], "fast-math": ["-O3", "-ffast-math"]}[request.param]
     folder = tmp_path_factory.mktemp("core")
     program = render("negative_binomial_de", OPTIONS)
@@ -91,19 +81,19 @@ def hyper_of(rng: np.random.Generator, core: GeneCore, **given: Any) -> dict[str
     return drawn | given
 
 
-def study(rng: np.random.Generator, library: Path, G: int, S: int, K: int, R: int, C: int, length: bool) -> GeneCore:
+def study(rng: np.random.Generator, build: Path, G: int, S: int, K: int, R: int, C: int, length: bool) -> GeneCore:
     count = rng.negative_binomial(3, 0.05, (S, G))
     design = rng.normal(0, 1, (C, S, K)).round()
     design[0] *= C == 1
-    return GeneCore(library, count, design, rng.normal(0, 1, (S, R)), rng.normal(0, 0.3, (S, G)) if length else None)
+    return GeneCore(build, count, design, rng.normal(0, 1, (S, R)), rng.normal(0, 0.3, (S, G)) if length else None)
 
 
-def test_log_mass_has_ten_digits_from_sparse_counts_to_the_poisson_limit(library: Path) -> None:
+def test_log_mass_has_ten_digits_from_sparse_counts_to_the_poisson_limit(build: Path) -> None:
     """972 combinations: relative to 1 or the value, and at ten million counts relative to y log y, which cancels."""
     for y in COUNTS:
         mean, phi = (grid.ravel() for grid in np.meshgrid(np.log(MEANS), np.log(PRECISIONS)))
         G = len(mean)
-        core = GeneCore(library, np.full((1, G), y), np.zeros((1, 1, 1)), np.zeros((1, 0)))
+        core = GeneCore(build, np.full((1, G), y), np.zeros((1, 1, 1)), np.zeros((1, 0)))
         none = np.zeros((1, G, 1))
         got = core.component_log_lik(mean[None], phi[None], none, none[..., :0], np.zeros((1, 1)))[0, :, 0]
         for g in range(G):
@@ -113,11 +103,11 @@ def test_log_mass_has_ten_digits_from_sparse_counts_to_the_poisson_limit(library
             assert error < 1e-10 * max(1, abs(exact)) or y == COUNTS[-1], (y, mean[g], phi[g])
 
 
-def test_gradient_has_eight_digits_at_the_extremes(library: Path) -> None:
+def test_gradient_has_eight_digits_at_the_extremes(build: Path) -> None:
     """In log mu (alpha, the dispersion's trend being off) and log phi (e), next to the priors' known part."""
     for y in COUNTS:
         mean, phi = (grid.ravel() for grid in np.meshgrid(np.log(MEANS), np.log(PRECISIONS)))
-        core = GeneCore(library, np.full((1, len(mean)), y), np.zeros((1, 1, 1)), np.zeros((1, 0)))
+        core = GeneCore(build, np.full((1, len(mean)), y), np.zeros((1, 1, 1)), np.zeros((1, 0)))
         psi = np.column_stack([mean, phi, np.zeros_like(mean)])
         off = {"mu_alpha": 0.0, "sigma_alpha": 1.0, "log_a0": 0.0, "log_a1": -60.0, "sigma_phi": 1.0, "s": 1.0}
         hyper = {**off, "nu": 0.0, "m": [0.0], "log_weight": [0.0], "tau": [], "log_f": [0.0]}
@@ -131,10 +121,10 @@ def test_gradient_has_eight_digits_at_the_extremes(library: Path) -> None:
 @pytest.mark.parametrize("G", [1, 7, 16, 33])
 @pytest.mark.parametrize(("S", "K", "R", "C", "length"), [(2, 1, 0, 2, False), (6, 2, 3, 5, True), (9, 3, 1, 1, False)])
 def test_gene_terms_agree_with_finite_differences_and_the_sum(
-    native: Path, G: int, S: int, K: int, R: int, C: int, length: bool
+    library: Path, G: int, S: int, K: int, R: int, C: int, length: bool
 ) -> None:
     rng = np.random.default_rng(G + S)
-    core = study(rng, native, G, S, K, R, C, length)
+    core = study(rng, library, G, S, K, R, C, length)
     hyper = hyper_of(rng, core)
     psi = rng.normal(0, 0.8, (G, core.P)) + np.eye(core.P)[0] * 4
     value, gradient, precision = core.gene_terms(psi, hyper)
@@ -154,10 +144,10 @@ def test_gene_terms_agree_with_finite_differences_and_the_sum(
     np.testing.assert_allclose(d_z, gradient, rtol=1e-12, atol=1e-12)
 
 
-def test_every_hyperparameter_and_driver_has_its_derivative(native: Path) -> None:
+def test_every_hyperparameter_and_driver_has_its_derivative(library: Path) -> None:
     """Central differences of the total in all of them; 33 genes, which fill no whole number of blocks."""
     rng = np.random.default_rng(11)
-    core = study(rng, native, 33, 5, 2, 2, 3, True)
+    core = study(rng, library, 33, 5, 2, 2, 3, True)
     hyper = hyper_of(rng, core)
     P, J = core.P, 3
     z, shift = rng.normal(0, 0.5, (core.G, P)), rng.normal(0, 0.3, (P, J))
@@ -193,10 +183,10 @@ def test_every_hyperparameter_and_driver_has_its_derivative(native: Path) -> Non
             assert np.ravel(derivative)[k] * 1.001 + 0.001 != pytest.approx(found, rel=1e-6, abs=1e-5), name
 
 
-def test_curvature_is_prior_plus_expected_plus_observed_information(native: Path) -> None:
+def test_curvature_is_prior_plus_expected_plus_observed_information(library: Path) -> None:
     """One component: the linear predictor's and log phi's parts by their formulas, log phi's by finite differences."""
     rng = np.random.default_rng(5)
-    core = study(rng, native, 40, 12, 1, 1, 1, False)
+    core = study(rng, library, 40, 12, 1, 1, 1, False)
     hyper = hyper_of(rng, core, log_weight=[0.0], nu=0.0)
     psi = rng.normal(0, 0.5, (40, 4)) + np.array([4, 0, 0, 0])
     _, gradient, precision = core.gene_terms(psi, hyper)
@@ -211,9 +201,9 @@ def test_curvature_is_prior_plus_expected_plus_observed_information(native: Path
     assert np.isfinite(gradient).all()
 
 
-def test_far_from_the_data_nothing_overflows(library: Path) -> None:
+def test_far_from_the_data_nothing_overflows(build: Path) -> None:
     rng = np.random.default_rng(2)
-    core = study(rng, library, 20, 4, 1, 1, 2, False)
+    core = study(rng, build, 20, 4, 1, 1, 2, False)
     hyper = hyper_of(rng, core)
     for size in (30.0, 300.0, 3000.0):
         value, gradient, precision = core.gene_terms(rng.normal(0, size, (20, 4)), hyper)
