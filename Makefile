@@ -45,7 +45,7 @@ TIER ?=
 EVIDENCE := $(BIN)/python -m bayesexpr.calibration
 evidence: $(VENV)/.installed
 	$(EVIDENCE).evidence $(if $(TIER),--tier $(TIER)) --workers 2 --work $(DEMO)/evidence --records calibration/records
-	$(EVIDENCE).planted --workers 2 --work $(DEMO)/evidence
+	$(EVIDENCE).planted $(if $(TIER),--tier $(TIER)) --workers 2 --work $(DEMO)/evidence
 	$(EVIDENCE).published_checks --workers 2 --work $(DEMO)/evidence
 	$(EVIDENCE).tables
 

@@ -1,15 +1,14 @@
 """The record of planted errors: how often campaigns of 20, 200 and 1,000 real fits catch each.
 
-``python -m bayesexpr.calibration.planted`` fits `FITS` simulated studies under every error of
-:data:`.controls.BUGS`, under those that campaigns are blind to, and under none. The fits are cut into slices of N: each
-is judged as a campaign of N, and where it alarms, the alarm is repeated on the next slice (after the last, the first),
-as the rules of the verdict ask. So 400 fits hold twenty campaigns of 20 (as many as are judged of a size) and two of
-200; 2,000 hold ten of 200, and two of 1,000. Every campaign has seeds of its own, and its replication is independent of
-it; the share of campaigns that fail is a rate of detection (without an error: of false alarm). What is shared makes
-each cell no less honest, but cells not independent of each other: a replication is another campaign's first stage,
-campaigns of different sizes are made of the same fits, and errors that are wrong only in the draws, or in what is
-stated of them, share the fits of the program without an error. Errors that are named are fitted more often, up to
-`MOST` times: ``NAME --all --fits 2000``.
+``python -m bayesexpr.calibration.planted`` fits `MOST` simulated studies under every error of :data:`.controls.BUGS`,
+under those that campaigns are blind to, and under none. The fits are cut into slices of N: each is judged as a campaign
+of N, and where it alarms, the alarm is repeated on the next slice (after the last, the first), as the rules of the
+verdict ask. So 2,000 fits hold twenty campaigns of 20 (as many as are judged of a size), ten of 200 and two of 1,000;
+``--tier`` asks for two campaigns of a smaller tier. Every campaign has seeds of its own, and its replication is
+independent of it; the share of campaigns that fail is a rate of detection (without an error: of false alarm). What is
+shared makes each cell no less honest, but cells not independent of each other: a replication is another campaign's
+first stage, campaigns of different sizes are made of the same fits, and errors that are wrong only in the draws, or in
+what is stated of them, share the fits of the program without an error.
 
 The fits are kept, whole or not at all, and the record is written whenever all errors have more of them: it stops at
 any moment, says what was measured until then, and goes on where it was.
@@ -28,10 +27,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bayesexpr.errors import InputError
+
 from .campaign import assemble, identify
 from .control_program import ControlBackend
 from .controls import BLIND, BUGS, NO_BUG, Bug, TwoGroupScenario, scenario_of
 from .digests import digest_of
+from .evidence import TIERS
 from .mutation import Caught, told
 from .pool import run_here, run_in_pool
 from .record import FOLDER, read_record, seal
@@ -40,7 +42,6 @@ from .store import Store, write_atomically
 from .verdict import FAIL, judge
 
 SIZES = (20, 200, 1000)
-FITS = 400
 MOST = 2000
 ROUND = 400
 CAMPAIGNS = 20
@@ -157,26 +158,35 @@ def stale(record: dict[str, Any]) -> list[str]:
     return [f"{key} of the planted errors changed. Run `make evidence`." for key in now if record[key] != now[key]]
 
 
+def is_fresh(path: Path, fits: int) -> bool:
+    """Whether the record exists, is of today's programs, and has so many fits of every error."""
+    try:
+        record = read_record(path)
+    except InputError:
+        return False
+    return not stale(record) and record["simulations"] >= fits
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the record; returns 1 if a campaign without an error failed."""
     parser = argparse.ArgumentParser(prog="bayesexpr.calibration.planted", description="Plant errors and catch them.")
-    parser.add_argument("errors", nargs="*", help="errors to fit more studies under, by name; all unless named")
-    parser.add_argument("--fits", type=int, default=FITS, help=f"studies fitted under each error, at most {MOST:,}")
+    parser.add_argument("errors", nargs="*", help="errors to fit studies under, by name; all unless named")
+    parser.add_argument("--tier", choices=list(TIERS), default="release", help="the largest campaigns")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("evidence"), help="folder of the campaigns")
     parser.add_argument("--record", type=Path, default=RECORD)
-    parser.add_argument("--all", action="store_true", help="also if the record is fresh")
+    parser.add_argument("--all", action="store_true", help="also if the record is fresh and large enough")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.errors) - {bug.name for bug in PLANTED}
     if unknown:
         parser.error(f"no error is called {min(unknown)!r}; they are: {', '.join(bug.name for bug in PLANTED)}")
-    if not chosen.all and chosen.record.exists() and not stale(read_record(chosen.record)):
+    target = 2 * TIERS[chosen.tier]
+    if not chosen.all and is_fresh(chosen.record, target):
         print("planted errors: fresh", file=sys.stderr)
         return 0
     chosen.record.parent.mkdir(parents=True, exist_ok=True)
     kept = [Fits(bugs, chosen.work / "planted") for bugs in groups(PLANTED)]
     asked = [each for each in kept if not chosen.errors or {bug.name for bug in each.bugs} & set(chosen.errors)]
-    target = min(chosen.fits, MOST)
     for fits in [*range(ROUND, target, ROUND), target]:
         for each in asked:
             each.extend(fits, chosen.workers)

@@ -13,7 +13,7 @@ import pytest
 from bayesexpr.calibration import planted, published_checks, tables
 from bayesexpr.calibration.backend import ExactBackend, FunctionBackend
 from bayesexpr.calibration.campaign import run_campaign
-from bayesexpr.calibration.controls import BUGS, NO_BUG, STICKY
+from bayesexpr.calibration.controls import BUGS, NO_BUG, STICKY, Bug
 from bayesexpr.calibration.evidence import FAST, TIERS, record_path, recorded_size, samplers
 from bayesexpr.calibration.program_sbc import plan
 from bayesexpr.calibration.published import DEFECTS, NONE
@@ -102,13 +102,15 @@ LATER = {"mean-field normal": TIERS["release"]}
 
 
 def test_planted_errors_are_recorded_and_caught() -> None:
-    """Real fits, twenty campaigns of 20 and two of 200 at least: detection as the tiers ask, and no false alarm."""
+    """Real fits, as many as `make evidence` makes: detection as the tiers ask, and no false alarm."""
     record = read_record(planted.RECORD)
     assert planted.stale(record) == []
+    assert planted.is_fresh(planted.RECORD, planted.MOST)
     found = {(o["bug"], o["simulations"]): o for o in record["outcomes"]}
     for bug in planted.PLANTED:
         assert found[bug.name, TIERS["smoke"]]["campaigns"] >= 20
-        assert found[bug.name, TIERS["pull_request"]]["campaigns"] >= 2
+        assert found[bug.name, TIERS["pull_request"]]["campaigns"] >= 10
+        assert found[bug.name, TIERS["release"]]["campaigns"] >= 2
     for bug in BUGS:
         tier = LATER.get(bug.name, bug.tier)
         sizes = [size for name, size in found if name == bug.name and size >= tier]
@@ -122,6 +124,35 @@ def test_planted_errors_are_recorded_and_caught() -> None:
         if name == STICKY.name:
             assert one["status"] == {INCONCLUSIVE: one["campaigns"]}
             assert one["reason"].startswith("autocorrelation")
+
+
+@pytest.mark.parametrize(("tier", "fits"), [([], 2000), (["--tier", "pull_request"], 400), (["--tier", "smoke"], 40)])
+def test_planted_errors_are_fitted_for_two_campaigns_of_a_tier(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tier: list[str], fits: int
+) -> None:
+    """A record that is fresh and large enough is left alone, one with fewer fits is made."""
+    asked: list[int] = []
+
+    class Counted:
+        def __init__(self, bugs: tuple[Bug, ...], folder: Path) -> None:
+            self.bugs, self.rows = bugs, range(0)
+
+        def extend(self, fits: int, workers: int) -> None:
+            asked.append(fits)
+            self.rows = range(fits)
+
+        def outcomes(self) -> list[dict[str, object]]:
+            return []
+
+    monkeypatch.setattr(planted, "Fits", Counted)
+    command = [*tier, "--record", str(tmp_path / "record.json"), "--work", str(tmp_path)]
+    assert planted.main(command) == 0
+    assert max(asked) == read_record(tmp_path / "record.json")["simulations"] == fits
+    before = len(asked)
+    assert planted.main(command) == 0
+    assert len(asked) == before
+    assert not planted.is_fresh(tmp_path / "record.json", fits + 1)
+    assert not planted.is_fresh(tmp_path / "other.json", 1)
 
 
 def test_campaigns_of_one_size_share_no_first_stage_and_repeat_alarms_on_the_next() -> None:
