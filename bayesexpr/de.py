@@ -184,7 +184,7 @@ def _by_chains(job: _Job, method: str, sample: Sample, home: Path, scratch: Path
     warm = warm_start(job.model, full, np.random.default_rng([settings.seed, 1]), job.built.library)
     clock["warm"] = time.monotonic()
     thin = settings.thin_for(method, full["G"])
-    threads = settings.cores // settings.chains if job.built.library is not None else 1
+    threads = job.built.threads(settings, full["G"])
     job.news.say(
         f"starting values and scales: {clock['warm'] - clock['compiled']:.0f} s; {settings.chains} chains x "
         f"({settings.warmup} warm-up + {settings.draws} draws{f', each of {thin} iterations' if thin > 1 else ''})"
@@ -195,7 +195,7 @@ def _by_chains(job: _Job, method: str, sample: Sample, home: Path, scratch: Path
     job.news.close()
     job.news.say("posterior of every gene and diagnostics")
     study = Study.of(job.model, full, job.built.library)
-    return *digest(chains, warm.whitening, study, job.data, job.plan, used, home), asdict(used)
+    return *digest(chains, warm.whitening, study, job.data, job.plan, used, home, threads=threads), asdict(used)
 
 
 def _approximate(job: _Job, home: Path, scheduler: str | None) -> Answer:

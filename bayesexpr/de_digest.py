@@ -53,6 +53,8 @@ def digest(
     plan: Design,
     sampler: SamplerSettings,
     folder: Path,
+    *,
+    threads: int,
 ) -> tuple[pd.DataFrame, dict[str, Any], Verdict]:
     """Go through the chains once.
 
@@ -64,6 +66,8 @@ def digest(
         The whole study.
     folder
         Where the posterior goes.
+    threads
+        Threads that each chain ran with.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def digest(
         "leapfrogs_per_draw": float(columns["n_steps"].mean()),
         "mean_tree_depth": float(columns["tree_depth"].mean()),
         "step_size": columns["step_size"][:, -1],
-        "threads_per_chain": sampler.threads if study.cores else 1,
+        "threads_per_chain": threads,
         "seconds": [{"warmup": c.warmup_seconds, "sampling": c.sampling_seconds} for c in chains],
         "max_rhat": extreme(np.max, found["rhat"]),
         "min_ess_bulk": extreme(np.min, found["ess_bulk"]),

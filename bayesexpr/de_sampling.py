@@ -12,6 +12,7 @@ import numpy as np
 
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
 from bayesexpr.errors import OptionError, ToolchainError
+from bayesexpr.models.de_core import PART
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.names import METHODS, STARTS
 from bayesexpr.progress import Progress
@@ -68,7 +69,8 @@ class DESettings:
         Of everything random in the fit.
     cores
         All of the machine's by default. As many chains run at once; where there are twice as many cores, or more, the
-        genes are shared out among threads within each chain, whose draws are the same whatever the number of threads.
+        genes are shared out, 512 at a time, among threads within each chain, whose draws are the same whatever the
+        number of threads.
     starts
         Where chains start: at draws from the ``approximation`` of the posterior, or ``overdispersed``, at draws from a
         distribution with three times its standard deviations; those need a longer warm-up.
@@ -145,6 +147,8 @@ class Built:
         Of the Stan program's text, kernel and options.
     versions
         Of what compiled and runs it.
+    threaded
+        Whether a chain can share its genes among threads.
     """
 
     library: Path | None
@@ -152,6 +156,11 @@ class Built:
     binary: bool
     digest: str
     versions: Mapping[str, str]
+    threaded: bool = False
+
+    def threads(self, settings: DESettings, genes: int) -> int:
+        """Return among how many threads a chain shares its genes: the cores left to it, one for each part at most."""
+        return max(1, min(settings.cores // settings.chains, -(-genes // PART))) if self.threaded else 1
 
 
 def build(model: NegativeBinomialDE, method: str, news: Progress) -> Built:
@@ -162,7 +171,7 @@ def build(model: NegativeBinomialDE, method: str, news: Progress) -> Built:
     ToolchainError
         A tool chain cannot be built here.
     """
-    from bayesexpr.stan.compiler import compile_program
+    from bayesexpr.stan.compiler import compile_program, has_threads
     from bayesexpr.stan.kernels import shared_library
     from bayesexpr.stan.program import render
     from bayesexpr.stan.toolchain import ensure
@@ -172,11 +181,12 @@ def build(model: NegativeBinomialDE, method: str, news: Progress) -> Built:
         return Built(library_or_none(program, news), None, True, program.digest, {})
     library = shared_library(program, progress=news.say) if program.kernel else None
     if method == "blocked":
-        return Built(library, None, True, program.digest, {})
+        return Built(library, None, True, program.digest, {}, threaded=True)
     toolchain = ensure(progress=news.say)
     executable = compile_program(program, toolchain, progress=news.say)
     versions = {"stan": toolchain.version, "tool_chain": toolchain.kind}
-    return Built(library, executable, toolchain.binary_output, program.digest, versions)
+    threaded = library is not None and has_threads(executable, toolchain)
+    return Built(library, executable, toolchain.binary_output, program.digest, versions, threaded)
 
 
 Sample = Callable[

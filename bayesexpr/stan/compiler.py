@@ -159,10 +159,23 @@ def _is_intact(folder: Path, name: str) -> bool:
 
 def runs(executable: Path) -> bool:
     """Whether a compiled program starts and tells about itself."""
+    return b"stan_version_major" in _info(executable)
+
+
+def has_threads(executable: Path, toolchain: Toolchain) -> bool:
+    """Whether a compiled program's kernel may share its work among threads; those of the embedded tool chain all may.
+
+    An installed CmdStan compiles for threads where its ``make/local`` asks for that.
+    """
+    return toolchain.kind == "embedded" or b"STAN_THREADS=true" in _info(executable)
+
+
+def _info(executable: Path) -> bytes:
+    """Return what a compiled program says of itself; nothing where it does not run."""
     try:
         done = subprocess.run(
             [executable, "info"], stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and b"stan_version_major" in done.stdout
+        return b""
+    return done.stdout if done.returncode == 0 else b""

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from bayesexpr.data.counts import CountData
+from bayesexpr.de import fit_de
+from bayesexpr.de_sampling import DESettings
+from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.stan import build_tools, kernels
-from bayesexpr.stan.compiler import compile_program
+from bayesexpr.stan.compiler import compile_program, has_threads
 from bayesexpr.stan.methods import log_prob
 from bayesexpr.stan.output import read_chains
 from bayesexpr.stan.program import render
@@ -231,6 +236,67 @@ def test_draws_do_not_depend_on_the_number_of_threads(build: Build, tmp_path: Pa
     np.testing.assert_array_equal(draws(threads), alone)
     assert np.ptp(alone, axis=0).max() > 0
     assert not np.array_equal(draws(threads, seed=2), alone)
+
+
+class EnoughSeenError(Exception):
+    """Ends a chain that would go on."""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads of another process are counted in /proc")
+@pytest.mark.parametrize(
+    ("genes", "given", "runs"), [(1301, 2, True), (1301, 3, True), (1301, 1, False), (500, 2, False)]
+)
+def test_a_chain_that_is_given_threads_runs_with_them(
+    build: Build, toolchain: Toolchain, tmp_path: Path, genes: int, given: int, runs: bool
+) -> None:
+    """Threads of the chain's process, looked at while it runs: more than one where there is work for more than one.
+
+    They start when they are needed, on a busy machine late. The chain of 20,000 iterations would take many seconds; it
+    is ended once it has a second thread or, in the negative controls, made a thousand iterations.
+    """
+    data, executable = simulate(np.random.default_rng(21), genes, 4), build("kernel")
+    if not has_threads(executable, toolchain):
+        pytest.skip("an installed CmdStan compiles for one thread")
+    most = 0
+
+    def look(chain: int, iteration: int, iterations: int, warmup: bool) -> None:
+        nonlocal most
+        most = max([most, *(len(list((process / "task").iterdir())) for process in chains_below(tmp_path))])
+        if most > 1 or (not runs and iteration >= 1_000):
+            raise EnoughSeenError
+
+    settings = SamplerSettings(
+        chains=1, warmup=0, draws=20_000, thin=20_000, cores=given, step_size=1e-3, max_treedepth=2
+    )
+    start = {"zeta": np.zeros(data["H"]), "z": np.zeros((data["G"], data["P"]))}
+    with pytest.raises(EnoughSeenError):
+        run_nuts(executable, data, settings, output_dir=tmp_path, inits=start, binary=True, progress=look)
+    assert (1 < most <= given) if runs else most == 1
+
+
+@pytest.mark.parametrize(("genes", "threads"), [(500, 1), (600, 2)])
+def test_a_fit_tells_the_threads_that_its_chain_had(toolchain: Toolchain, genes: int, threads: int) -> None:
+    """One chain on two cores; a study of one part has work for one thread."""
+    counts = np.random.default_rng(3).poisson(50.0, (4, genes))
+    samples = tuple(f"s{k}" for k in range(4))
+    table = pd.DataFrame({"group": list("aabb")}, index=pd.Index(samples, name="sample"))
+    study = CountData(counts, tuple(f"g{k}" for k in range(genes)), samples, table)
+    settings = DESettings(chains=1, warmup=5, draws=20, cores=2)
+    shared = compile_program(render("negative_binomial_de", NegativeBinomialDE().options), toolchain)
+    found = fit_de(study, "~ group", method="nuts", settings=settings).diagnostics["threads_per_chain"]
+    assert found == (threads if has_threads(shared, toolchain) else 1)
+
+
+def chains_below(folder: Path) -> list[Path]:
+    """Folders in /proc of the processes that run below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(process)
+        except OSError:  # it has ended, or is not ours
+            continue
+    return found
 
 
 SAME_ADDRESSES = """

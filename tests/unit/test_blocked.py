@@ -17,6 +17,7 @@ from bayesexpr.blocked.target import Target, hyper_gradient
 from bayesexpr.distributions import nb2_logpmf, normal_logpdf, spherical_student_t_logpdf
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.empirical_bayes.whitening import WarmStart, warm_start
+from bayesexpr.models.de_core import PART, GeneCore
 from bayesexpr.models.de_layout import Whitening
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.stan.settings import SamplerSettings
@@ -210,6 +211,13 @@ def test_an_interrupt_stops_the_chains(library: Path, tmp_path: Path, monkeypatc
 
     with pytest.raises(KeyboardInterrupt):
         sampling.sample(model, data, warm, library, settings, tmp_path, interrupt)
+
+
+@pytest.mark.parametrize("genes", [PART - 1, PART, PART + 1])
+def test_genes_come_in_parts(library: Path, genes: int) -> None:
+    """What is said of threads rests on the core's own number."""
+    core = GeneCore(library, np.ones((2, genes), dtype=int), np.zeros((1, 2, 1)), np.zeros((2, 0)))
+    assert core.parts == (2 if genes > PART else 1)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])

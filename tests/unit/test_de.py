@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from bayesexpr import de as fitting
 from bayesexpr.data.counts import CountData
 from bayesexpr.de import fit_de
-from bayesexpr.de_sampling import NUTS_GENES, DESettings, choose_method
+from bayesexpr.de_sampling import NUTS_GENES, Built, DESettings, choose_method
 from bayesexpr.errors import BayesexprError, InputError, OptionError
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.models.priors import Exponential, Normal
@@ -94,6 +95,15 @@ def test_studies_of_many_genes_keep_every_other_iteration() -> None:
     assert [DESettings().thin_for("blocked", genes) for genes in (2_000, 30_000)] == [4, 4]
     assert DESettings(thin=1).thin_for("blocked", 30_000) == 1
     assert DESettings(thin=3).thin_for("nuts", 100) == 3
+
+
+def test_threads_of_a_chain_are_those_that_have_work() -> None:
+    """Cores that chains leave, one for each 512 genes at most, none where the program is not made for them."""
+    made = Built(None, None, True, "", {}, threaded=True)
+    eight = DESettings(chains=2, cores=8)
+    assert [made.threads(eight, genes) for genes in (10, 512, 513, 1_300, 20_000)] == [1, 1, 2, 3, 4]
+    assert [made.threads(DESettings(chains=4, cores=cores), 20_000) for cores in (1, 7, 8)] == [1, 1, 2]
+    assert replace(made, threaded=False).threads(eight, 20_000) == 1
 
 
 def test_the_method_is_chosen_by_size_and_by_what_has_a_kernel() -> None:

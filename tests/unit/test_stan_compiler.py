@@ -15,7 +15,7 @@ import pytest
 
 from bayesexpr.errors import CompilationError, ToolchainError
 from bayesexpr.stan import build_tools, cache, kernels
-from bayesexpr.stan.compiler import compile_program
+from bayesexpr.stan.compiler import compile_program, has_threads
 from bayesexpr.stan.program import StanProgram
 from bayesexpr.stan.toolchain import Toolchain, ensure
 
@@ -233,3 +233,21 @@ def test_a_cache_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("BAYESEXPR_CACHE_DIR", str(tmp_path / "file" / "cache"))
     with pytest.raises(ToolchainError, match=r"cannot be written.*BAYESEXPR_CACHE_DIR"):
         cache.root()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "expected"),
+    [
+        ("embedded", "STAN_THREADS=false", True),  # compiled for threads whatever was asked for, which is what it tells
+        ("installed", "STAN_THREADS=true", True),
+        ("installed", "STAN_THREADS=false", False),
+        ("installed", "STAN_THREADS=true; exit 1", False),
+    ],
+)
+def test_a_program_has_threads_where_it_is_compiled_for_them(
+    tmp_path: Path, kind: str, says: str, expected: bool
+) -> None:
+    executable = tmp_path / "model"
+    executable.write_text(f"#!/bin/sh\necho {says}\n")
+    executable.chmod(0o755)
+    assert has_threads(executable, Toolchain(tmp_path, "2.39.0", kind)) is expected
