@@ -21,7 +21,7 @@ Double, Int, Pointer = ctypes.c_double, ctypes.c_int64, ctypes.c_void_p
 SCALARS = ("mu_alpha", "sigma_alpha", "log_a0", "log_a1", "sigma_phi", "s")
 _VECTORS = ("m", "log_weight", "tau", "log_f")
 PART = 512
-"""Genes that no two threads share: ``BX_NBDE_PART``."""
+"""Genes of a part, on which one thread works at a time: ``BX_NBDE_PART``."""
 
 
 class _Sizes(ctypes.Structure):
