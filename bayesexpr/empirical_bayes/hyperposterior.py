@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.blocks import gene_ranges, in_threads
-from bayesexpr.empirical_bayes.complete import complete_data
+from bayesexpr.empirical_bayes.complete import observed_information, prior_scores
 from bayesexpr.empirical_bayes.hyper import prior_derivatives
 from bayesexpr.empirical_bayes.importance import weigh
 from bayesexpr.empirical_bayes.laplace import Study
-from bayesexpr.empirical_bayes.proposal import propose
+from bayesexpr.empirical_bayes.proposal import Proposal, propose
 from bayesexpr.empirical_bayes.target import HyperDraws
 
 STREAM = 7
@@ -42,13 +42,15 @@ GENES_PER_TASK = 512
 """Genes whose modes are looked for together."""
 
 NEAR = 1.0
-"""Length of a step for each hyperparameter, in posterior standard deviations, below which the mode is near."""
+"""Length of a step for each hyperparameter, in the posterior standard deviations of a study of the genes at hand, below
+which the mode is near."""
 
 SHORT = 0.75
-"""The same, below which what is left is mostly the noise of the proposals: the mean is found."""
+"""The same, in those of the whole study, below which what is left is mostly the noise of the proposals: the mean is
+found."""
 
 LONG = 3.0
-"""Longest step, in the same unit."""
+"""Longest step, in the unit of `NEAR`: how far a quadratic holds does not depend on how many genes there are."""
 
 LARGEST = 1.0
 """Largest change of a hyperparameter in one step: all are logarithms or locations of order one."""
@@ -56,6 +58,10 @@ LARGEST = 1.0
 FLATTEST, FLATTEST_AFAR = 0.2, 0.5
 """Least curvature in any direction, as a share of that by the scores' outer products, near the mean and on the way: far
 from it the observed information says little of what lies between, and takes directions for flat that are not."""
+
+INFORMATION_COUNTS, INFORMATION_GENES = 2**14, 512
+"""The information is computed from so many counts, and genes at least: a choice of genes stands for all where there are
+more. Of each, all draws are used: what the data leave missing is most of it, and what is known a small difference."""
 
 PRIOR_DRAWS = 16
 """Draws of the hyperparameters over which the prior's slope is averaged."""
@@ -105,21 +111,23 @@ def learn(
         genes = np.sort(np.random.default_rng([seed, STREAM]).choice(G, CLIMB_GENES, replace=False))
     lengths: list[float] = []
     for number in range(CLIMBS):
-        slopes = _slopes(study, genes, theta, None, CLIMB_DRAWS, (seed, STREAM, number), threads)
+        slopes = _slopes(study, genes, theta, np.tile(theta, (CLIMB_DRAWS, 1)), (seed, STREAM, number), threads)
         theta, covariance, length = _step(G, slopes, log_prior, theta, None)
         lengths.append(length)
-        if length < NEAR:
+        if length < NEAR * np.sqrt(G / len(genes)):
             break
     every = np.arange(G)
-    # the scores of a choice of genes are not at hand for all; those of many genes are small against their sum
+    # the scores of a choice of genes are not at hand for all: the first pass does without, and another one follows
     known = slopes.score if len(genes) == G else np.zeros((G, theta.size))
+    proposals = None
     for number in range(PASSES):
         draws = CLIMB_DRAWS if number == 0 and len(genes) < G else DRAWS
-        about = np.random.default_rng([seed, STREAM, 1, number]).multivariate_normal(theta, covariance, draws)
-        slopes = _slopes(study, every, theta, (about, known), draws, (seed, STREAM, CLIMBS + number), threads)
+        about = _about(theta, covariance, draws, np.random.default_rng([seed, STREAM, 1, number]))
+        key = seed, STREAM, CLIMBS + number
+        slopes = _slopes(study, every, theta, about, key, threads, known=known, proposals=proposals)
         theta, covariance, length = _step(G, slopes, log_prior, theta, about)
         lengths.append(length)
-        known = slopes.score
+        known, proposals = slopes.score, slopes.proposals
         if length < SHORT and draws == DRAWS:
             break
     return HyperPosterior(theta, covariance, slopes.score, tuple(lengths))
@@ -127,10 +135,17 @@ def learn(
 
 @dataclass(frozen=True)
 class _Slopes:
-    """Score [gene, H] of each gene, and the information [H, H] of all of them."""
+    """Score [gene, H] of each gene, the information [H, H] of all of them, and what was drawn from, by task."""
 
     score: Float
     information: Float
+    proposals: tuple[Proposal, ...]
+
+
+def _about(theta: Float, covariance: Float, draws: int, rng: np.random.Generator) -> Float:
+    """Draws [draw, H] about `theta`, each with its mirror image: their mean is exactly that."""
+    apart = rng.multivariate_normal(np.zeros_like(theta), covariance, draws // 2)
+    return np.asarray(theta + np.concatenate([apart, -apart]))
 
 
 def _step(
@@ -162,7 +177,7 @@ def _step(
     value = np.maximum(value, least)
     step = vector @ ((scale * slopes.score.sum(axis=0) + slope) @ vector / value)
     length = float(np.sqrt(np.sum((step @ vector) ** 2 * value) / step.size))
-    step *= min(1.0, LONG / length, LARGEST / np.abs(step).max())
+    step *= min(1.0, LONG * np.sqrt(scale) / length, LARGEST / np.abs(step).max())
     return theta + step, np.asarray((vector / value) @ vector.T), length
 
 
@@ -170,40 +185,49 @@ def _slopes(
     study: Study,
     genes: NDArray[np.int64],
     theta: Float,
-    spread: tuple[Float, Float] | None,
-    draws: int,
+    about: Float,
     seed: tuple[int, ...],
     threads: int,
+    *,
+    known: Float | None = None,
+    proposals: tuple[Proposal, ...] | None = None,
 ) -> _Slopes:
-    """Scores and information of some genes at `theta`, or averaged over draws about it.
+    """Scores and information of some genes, averaged over draws of the hyperparameters.
 
     Parameters
     ----------
-    spread
-        Draws [draw, H] of the hyperparameters, and the genes' scores at their mean.
+    about
+        Draws [draw, H] about `theta`, or as many copies of it.
+    known
+        [G, H] scores of all genes at `theta`.
+    proposals
+        What to draw from, by task, as an earlier pass over the same genes made it near by; made anew unless given.
     """
-    about = np.broadcast_to(theta, (draws, theta.size)) if spread is None else spread[0]
     hyper = HyperDraws.of(study, about)
-    known = np.zeros((study.full["G"], theta.size)) if spread is None else spread[1]
+    enough = max(INFORMATION_GENES, INFORMATION_COUNTS // study.full["S"])
+    apart = max(1, len(genes) // enough)
+    seen = np.zeros((study.full["G"], theta.size)) if known is None else known
+    tasks = list(gene_ranges(len(genes), GENES_PER_TASK))
 
-    def work(many: NDArray[np.int64]) -> _Slopes:
-        proposal = propose(study.subset(genes[many]), theta)
+    def work(number: int) -> _Slopes:
+        many = tasks[number]
+        proposal = proposals[number] if proposals else propose(study.subset(genes[many]), theta)
         score, information = np.zeros((len(many), theta.size)), np.zeros((theta.size, theta.size))
         for few in gene_ranges(len(many)):
             here = genes[many[few]]
             some = study.subset(here)
-            drawn = weigh(some, here, proposal.of(few), hyper, seed, known[here])
-            psi = drawn.psi + drawn.proposal.moved(about)
-            inner = complete_data(some, psi, drawn.found, drawn.weight, hyper)
-            outer, others = drawn.target.other_scores(psi, drawn.found, drawn.weight, hyper)
-            rows = np.ix_(few, inner.places), np.ix_(few, outer)
-            score[rows[0]], score[rows[1]] = inner.score, others
-            information[np.ix_(inner.places, inner.places)] += inner.information
-            # the likelihood's own by the scores' outer products (Berndt, Hall, Hall and Hausman 1974)
-            products = score[few].T @ score[few]
-            information[outer] += products[outer]
-            information[np.ix_(inner.places, outer)] += products[np.ix_(inner.places, outer)]
-        return _Slopes(score, information)
+            drawn = weigh(some, here, proposal.of(few), hyper, seed, seen[here])
+            inner = prior_scores(some, drawn.place, drawn.found, hyper)
+            outer, others = drawn.target.other_scores(drawn.place, drawn.found, drawn.weight, hyper)
+            score[np.ix_(few, inner.places)], score[np.ix_(few, outer)] = inner.average(drawn.weight), others
+            part = np.arange(0, len(few), apart)
+            kept = drawn.place[part], drawn.found.of(part), drawn.weight[part], hyper
+            information += len(few) / len(part) * observed_information(some.subset(part), *kept)
+        return _Slopes(score, information, (proposal,))
 
-    parts = list(in_threads(work, gene_ranges(len(genes), GENES_PER_TASK), threads))
-    return _Slopes(np.concatenate([p.score for p in parts]), np.sum([p.information for p in parts], axis=0))
+    parts = list(in_threads(work, range(len(tasks)), threads))
+    return _Slopes(
+        np.concatenate([p.score for p in parts]),
+        np.sum([p.information for p in parts], axis=0),
+        tuple(p.proposals[0] for p in parts),
+    )

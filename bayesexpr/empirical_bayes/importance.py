@@ -83,6 +83,8 @@ class Weighted:
         What was sampled, and from what.
     psi
         [gene, P, draw] coordinates before they are moved for the hyperparameters of their draw.
+    place
+        [gene, P, draw] the same, moved.
     found
         The genes there.
     weight
@@ -94,6 +96,7 @@ class Weighted:
     target: Target
     proposal: Proposal
     psi: Float
+    place: Float
     found: Evaluation
     weight: Float
     k: Float
@@ -112,11 +115,12 @@ def weigh(
     """
     target = Target(study)
     psi, log_proposal = proposal.sample(stream_keys(seed, genes), len(hyper.theta), study.library)
-    found = target.evaluate(psi + proposal.moved(hyper.theta), hyper)
+    place = psi + proposal.moved(hyper.theta)
+    found = target.evaluate(place, hyper)
     seen = (score[:, None] @ (hyper.theta - proposal.theta).T)[:, 0]  # gene by gene: too small for BLAS's own threads
     logs = found.log_density - log_proposal - seen
     weight, k = smoothed_weights(logs)
-    return Weighted(target, proposal, psi, found, weight, k)
+    return Weighted(target, proposal, psi, place, found, weight, k)
 
 
 @dataclass(frozen=True)

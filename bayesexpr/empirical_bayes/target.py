@@ -84,6 +84,10 @@ class Evaluation:
     probability: Float
     log_density: Float
 
+    def of(self, genes: NDArray[np.int64]) -> Evaluation:
+        """Keep some genes."""
+        return Evaluation(*(values[genes] for values in vars(self).values()))
+
 
 class Target:
     """The density of some genes.

@@ -1,16 +1,22 @@
-"""A posterior on disk: a zarr store in ArviZ's schema, written a block of genes at a time and read lazily."""
+"""A posterior on disk: a zarr store in ArviZ's schema, written a block of genes at a time and read lazily.
+
+The genes' draws are uncompressed chunks, whose files are by zarr's specification nothing but the numbers in C order.
+They are written and read as such: zarr's own way through an event loop takes several times as long.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesexpr.names import COUNTS, GENE, SAMPLE
-from bayesexpr.posterior.de_draws import GENES_PER_BLOCK, GeneBlock
+from bayesexpr.posterior.de_draws import GENES_PER_BLOCK, GeneBlock, Single
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,14 +99,12 @@ def create(
 
 
 def write_block(path: Path, block: GeneBlock) -> None:
-    """Write the draws of some genes."""
-    import zarr
-
-    posterior: Any = zarr.open_group(path, mode="a", zarr_format=2)["posterior"]
+    """Write the draws of some genes; no other thread may write to the same chunks at the same time."""
     for name in GENE_VARIABLES:
         values = getattr(block, name)
-        if name in posterior and values.size:
-            posterior[name][:, :, block.genes] = values
+        array = _Chunks.of(path, name)
+        if array is not None and values.size:
+            array.write(block.genes, values)
 
 
 def open_tree(path: Path) -> xr.DataTree:
@@ -112,37 +116,99 @@ def open_tree(path: Path) -> xr.DataTree:
 
 def read_blocks(path: Path, size: int = GENES_PER_BLOCK) -> Iterator[GeneBlock]:
     """Read the draws of all genes back, a block at a time."""
-    import zarr
-
-    posterior: Any = zarr.open_group(path, mode="r", zarr_format=2)["posterior"]
-    genes = posterior["alpha"].shape[2]
+    arrays, genes = _arrays(path)
     for start in range(0, genes, size):
         cut = slice(start, min(start + size, genes))
-        yield GeneBlock(cut, **{name: _read(posterior, name, cut) for name in GENE_VARIABLES})
+        yield GeneBlock(cut, **{name: array.read(cut) for name, array in arrays.items()})
 
 
 def read_genes(path: Path, genes: NDArray[np.int64]) -> GeneBlock:
     """Read the draws of some genes, given their places among the fitted ones, in that order."""
-    import zarr
-
-    posterior: Any = zarr.open_group(path, mode="r", zarr_format=2)["posterior"]
+    arrays, _ = _arrays(path)
     of_block = genes // GENES_PER_BLOCK  # a block is read whole, whatever is wanted of it
     wanted = [np.flatnonzero(of_block == block) for block in np.unique(of_block)]
     back = np.argsort(np.concatenate(wanted))
 
-    def pick(name: str) -> Any:
+    def pick(array: _Chunks | _NoColumns) -> Single:
         parts = []
         for places in wanted:
             start = int(of_block[places[0]]) * GENES_PER_BLOCK
-            parts.append(_read(posterior, name, slice(start, start + GENES_PER_BLOCK))[:, :, genes[places] - start])
+            parts.append(array.read(slice(start, start + GENES_PER_BLOCK))[:, :, genes[places] - start])
         return np.concatenate(parts, axis=2)[:, :, back]
 
-    return GeneBlock(slice(0, len(genes)), **{name: pick(name) for name in GENE_VARIABLES})
+    return GeneBlock(slice(0, len(genes)), **{name: pick(array) for name, array in arrays.items()})
 
 
-def _read(posterior: Any, name: str, cut: slice) -> Any:
-    """Draws of one variable; of a variable that the design leaves no columns for, an array without any."""
-    if name in posterior:
-        return posterior[name][:, :, cut]
-    chains, draws, genes = posterior["alpha"].shape
-    return np.empty((chains, draws, min(cut.stop, genes) - cut.start, 0), dtype=np.float32)
+@dataclass(frozen=True)
+class _Chunks:
+    """The chunks [chain, draw, gene, ...] of a variable of the genes, one after another along the genes.
+
+    Attributes
+    ----------
+    folder
+        Of the array; what is not there has not been written, or cannot be, for want of columns.
+    shape
+        Of the whole array.
+    size
+        Genes of a chunk.
+    """
+
+    folder: Path
+    shape: tuple[int, ...]
+    size: int
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> _Chunks | None:
+        """Find a variable; None where the design leaves no columns for it."""
+        folder = path / "posterior" / name
+        if not folder.is_dir():
+            return None
+        layout = json.loads((folder / ".zarray").read_text())
+        return cls(folder, tuple(layout["shape"]), layout["chunks"][2])
+
+    def write(self, genes: slice, values: Single) -> None:
+        """Write the values of some genes."""
+        for number in range(genes.start // self.size, -(-genes.stop // self.size)):
+            first = number * self.size
+            start, stop = max(genes.start, first), min(genes.stop, first + self.size)
+            chunk = values[:, :, start - genes.start : stop - genes.start]
+            if stop - start < self.size:
+                whole = self._chunk(number)
+                whole[:, :, start - first : stop - first] = chunk
+                chunk = whole
+            np.ascontiguousarray(chunk, dtype="<f4").tofile(self._file(number))
+
+    def read(self, genes: slice) -> Single:
+        """Read the values of some genes."""
+        stop = min(genes.stop, self.shape[2])
+        parts = []
+        for number in range(genes.start // self.size, -(-stop // self.size)):
+            first = number * self.size
+            parts.append(self._chunk(number)[:, :, max(genes.start - first, 0) : stop - first])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+    def _file(self, number: int) -> Path:
+        return self.folder / ".".join(("0", "0", str(number), *("0" for _ in self.shape[3:])))
+
+    def _chunk(self, number: int) -> Single:
+        """One chunk, whole; missing values where nothing has been written."""
+        shape = (*self.shape[:2], self.size, *self.shape[3:])
+        file = self._file(number)
+        return np.fromfile(file, "<f4").reshape(shape) if file.is_file() else np.full(shape, np.nan, "<f4")
+
+
+@dataclass(frozen=True)
+class _NoColumns:
+    """What stands for the chunks of a variable that the design leaves no columns for."""
+
+    shape: tuple[int, ...]
+
+    def read(self, genes: slice) -> Single:
+        """Return an array without any columns."""
+        return np.empty((*self.shape[:2], min(genes.stop, self.shape[2]) - genes.start, 0), dtype=np.float32)
+
+
+def _arrays(path: Path) -> tuple[dict[str, _Chunks | _NoColumns], int]:
+    """Find the genes' variables, and their number."""
+    shape = cast("_Chunks", _Chunks.of(path, "alpha")).shape
+    return {name: _Chunks.of(path, name) or _NoColumns(shape) for name in GENE_VARIABLES}, shape[2]
