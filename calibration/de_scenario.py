@@ -204,9 +204,9 @@ class DEBackend:
         common = (program_digest(program), *between, type(self)._parameters, de_layout, priors, asdict(self.settings))
         if self.method != "blocked":
             return digest_of(*common)
-        from bayesexpr.blocked import chain, sampling, target
+        from bayesexpr.blocked import chain, sampling, slow, target
 
-        return digest_of(*common, chain, sampling, target)
+        return digest_of(*common, chain, sampling, slow, target)
 
     def versions(self) -> dict[str, str]:
         """Versions of Stan and of the compiler."""

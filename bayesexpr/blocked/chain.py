@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from bayesexpr.blocked.curvature import curvature
+from bayesexpr.blocked.slow import Further, Mixing
 from bayesexpr.blocked.target import Target
 from bayesexpr.distributions import Float
 
 GENE_LEAPS = 3
 """Steps of a gene's trajectory: of 0.6 to 1 posterior standard deviations each, a quarter of a circle or more."""
+
+FURTHER_LEAPS = 9
+"""Steps of the second trajectory of a gene that mixes slowly: enough to cross four times its approximate spread."""
 
 HYPER_LEAPS = 4
 """Steps of the hyperparameters' trajectory."""
@@ -30,8 +35,18 @@ STEPS = (0.05, 1.0)
 GENE_JITTER = (0.8, 1.2)
 """Factors on the step size between which a trajectory's is drawn, so that none closes a circle."""
 
+SHORT_JITTER = (0.1, 0.5)
+"""Factors of a short trajectory. Where a gene's dispersion is small its other coordinates are known far better than on
+average: a gene that got there refuses trajectories of the usual step size for hundreds of iterations."""
+
+SHORT_SHARE = 0.125
+"""Share of the trajectories that are short, whichever the gene and wherever it is."""
+
 HYPER_JITTER = (0.3, 1.1)
-"""The same for the hyperparameters; short steps enter where their density is bent more than on average."""
+"""Factors on the hyperparameters' step size; short steps enter where their density is bent more than on average."""
+
+SEEN = (0.25, 0.75)
+"""Part of the warm-up in which is seen how slowly each gene mixes; then the slow ones' further steps are fitted."""
 
 LOOKS = 8
 """Times in the warm-up at which the curvature is looked at; the mass matrix is the mean of the later looks."""
@@ -57,6 +72,11 @@ class Chain:
         [G] log step sizes of the genes.
     hyper_step
         Step size of the hyperparameters.
+    further
+        Genes that make a second trajectory in each iteration; None before the warm-up has told which mix slowly, or
+        where none does.
+    further_log_step
+        [slow genes] log step sizes of those.
     root
         [H, H] lower-triangular root of their mass matrix: the curvature of their density given the genes.
     """
@@ -68,18 +88,32 @@ class Chain:
     log_step: Float = field(init=False)
     hyper_step: float = field(init=False, default=0.7)
     root: Float = field(init=False)
+    further: Further | None = field(init=False, default=None)
+    further_log_step: Float = field(init=False)
+    _mixing: Mixing = field(init=False, default_factory=Mixing)
     _seen: list[Float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.z = np.asfortranarray(self.z, dtype=np.float64)
         self.log_step = np.full(len(self.z), np.log(0.6))
+        self.further_log_step = np.empty(0)
         self.root = np.eye(self.zeta.size)
+
+    @property
+    def leaps(self) -> float:
+        """Leapfrog steps of an iteration: a gene's, on average, and the hyperparameters'."""
+        further = 0.0 if self.further is None else FURTHER_LEAPS * len(self.further.genes) / len(self.z)
+        return GENE_LEAPS + further + HYPER_LEAPS
 
     def warm(self, iteration: int, iterations: int) -> None:
         """Make one of `iterations` steps of the warm-up: the genes first, then curvature and step sizes in turn."""
-        gain = 1.5 / (1 + iteration) ** 0.6
-        accepted = self._move_genes()
-        self.log_step = np.clip(self.log_step + gain * (accepted - GENE_ACCEPTANCE), np.log(STEPS[0]), np.log(STEPS[1]))
+        begin, end = (int(share * iterations) for share in SEEN)
+        if iteration == end:
+            self._choose()
+        gain = _gain(iteration)
+        self._move_genes(gain, _gain(max(0, iteration - end)))
+        if begin <= iteration < end:
+            self._mixing.add(self.z)
         look = max(1, iterations // LOOKS)
         if iteration % look == look // 2:
             self._seen.append(self._curvature())
@@ -107,9 +141,28 @@ class Chain:
         values, vectors = np.linalg.eigh(curvature(self.target, self.zeta, self.z))
         return np.asarray((vectors * np.maximum(values, FLAT)) @ vectors.T)
 
-    def _move_genes(self) -> Float:
-        step = np.exp(self.log_step) * self.rng.uniform(*GENE_JITTER)
-        return self.target.move_genes(self.zeta, self.z, step, GENE_LEAPS, self.rng)[0]
+    def _choose(self) -> None:
+        """Decide, once and for all, which genes are moved further."""
+        genes = self._mixing.slow()
+        self._mixing = Mixing()
+        if len(genes):
+            self.further, self.further_log_step = Further(self.target, genes), self.log_step[genes].copy()
+
+    def _move_genes(self, gain: float = 0.0, further_gain: float = 0.0) -> None:
+        """Move every gene once and the slow ones once more; fit step sizes by such gains, with 0 not at all."""
+        step, usual = self._steps(self.log_step)
+        accepted = self.target.move_genes(self.zeta, self.z, step, GENE_LEAPS, self.rng)[0]
+        self.log_step = _fitted(self.log_step, np.where(usual, gain, 0.0), accepted)
+        if self.further is not None:
+            step, usual = self._steps(self.further_log_step)
+            accepted = self.further.move(self.zeta, self.z, step, FURTHER_LEAPS, self.rng)
+            self.further_log_step = _fitted(self.further_log_step, np.where(usual, further_gain, 0.0), accepted)
+
+    def _steps(self, log_step: Float) -> tuple[Float, NDArray[np.bool_]]:
+        """Step sizes of one trajectory each, and whether it is one of the usual length."""
+        usual = self.rng.random(log_step.size) >= SHORT_SHARE
+        low, high = (np.where(usual, *pair) for pair in zip(GENE_JITTER, SHORT_JITTER, strict=True))
+        return np.exp(log_step) * self.rng.uniform(low, high), usual
 
     def _move_hyper(self) -> tuple[float, float, bool]:
         """Make one trajectory of the hyperparameters, in coordinates in which their conditional curvature is 1."""
@@ -139,3 +192,13 @@ class Chain:
         """Divide by the mass matrix's root, or by its transpose."""
         trans = "T" if transposed else "N"
         return np.asarray(solve_triangular(self.root, x, trans=trans, lower=True, check_finite=False))
+
+
+def _gain(iteration: int) -> float:
+    """How far step sizes follow the acceptance in an iteration of their adaptation."""
+    return float(1.5 / (1 + iteration) ** 0.6)
+
+
+def _fitted(log_step: Float, gain: Float, accepted: Float) -> Float:
+    """Log step sizes after trajectories that were accepted with such probabilities."""
+    return np.asarray(np.clip(log_step + gain * (accepted - GENE_ACCEPTANCE), *np.log(STEPS)))

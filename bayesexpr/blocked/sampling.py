@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesexpr.blocked.chain import GENE_LEAPS, HYPER_LEAPS, Chain
+from bayesexpr.blocked.chain import Chain
 from bayesexpr.blocked.target import Target
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
@@ -114,8 +114,7 @@ def _run(chain: Chain, settings: SamplerSettings, path: Path, tick: Callable[[],
         kept[draw, H:] = chain.z.ravel(order="F")
         if draw % DRAWS_IN_MEMORY == 0:
             release(kept)
-        leaps = settings.thin * (GENE_LEAPS + HYPER_LEAPS)
-        stats[draw] = density, accepted, chain.hyper_step, 0, leaps, diverged, np.nan
+        stats[draw] = density, accepted, chain.hyper_step, 0, settings.thin * chain.leaps, diverged, np.nan
     names = [f"zeta.{h + 1}" for h in range(H)] + [f"z.{g + 1}.{p + 1}" for p in range(P) for g in range(G)]
     return ChainDraws(
         names=tuple(names),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesexpr.distributions import Float, sum_to_zero_basis
 from bayesexpr.models.de_core import GeneCore, dispersion_for_core
@@ -58,6 +59,7 @@ class Target:
         threads: int = 1,
     ) -> None:
         self.model, self.data, self.whitening = model, data, whitening
+        self._library, self._threads = library, threads
         self.at: Layout = model.layout(data)
         self.nu = 0.0 if model.options["effects"] == "normal" else SLAB_NU
         designs = (data["component_design"], data["nuisance_design"])
@@ -65,6 +67,13 @@ class Target:
         self._core = WhitenedCore(core, whitening.center, whitening.scale, whitening.slope, threads=threads)
         self._basis = sum_to_zero_basis(self.at.S)
         self._term = np.asarray(data["nuisance_term"], dtype=np.int64)
+
+    def subset(self, genes: NDArray[np.int64]) -> Target:
+        """Return the target of some of the genes, as they stand in `genes`, in the same coordinates."""
+        maps = self.whitening
+        cut = {name: self.data[name][:, genes] for name in ("count", "log_length")} | {"G": len(genes)}
+        maps = replace(maps, center=maps.center[genes], scale=maps.scale[genes], slope=maps.slope[:, genes])
+        return Target(self.model, {**self.data, **cut}, maps, self._library, threads=self._threads)
 
     def log_density(self, zeta: Float, z: Float) -> tuple[float, Float]:
         """Log density at hyperparameters `zeta` [H] and genes `z` [G, P], and its gradient [H] in `zeta`."""
