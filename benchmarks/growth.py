@@ -6,11 +6,11 @@
 
 Simulated studies, 1,000 to 60,000 genes x 8 samples and 6 to 200 samples x 1,000 genes. Writes
 ``benchmarks/results/growth.json`` after every run, and ``docs/growth.png``. Chains are short, of as many iterations at
-every size: what a draw takes is what grows. By NUTS that is the time of a leapfrog step times their number, which grows
-with the fourth root of the coordinates and in powers of two; both are recorded, the steps of the draws alone and what
-the chains took for them. The exponent is that of size in processor seconds, over the sizes within a factor of eight of
-the largest, where what every run takes (imports, the report's figures) no longer hides the growth; beside it stands
-that of the last two sizes.
+every size: what a draw takes is what grows. By NUTS that is the time of a leapfrog step times their number, which
+grows, too, in powers of two: with the fourth root of the coordinates in theory. Both are recorded, the steps of the
+draws alone and what the chains took for them. The exponent is that of size in processor seconds, over the sizes within
+a factor of eight of the largest, where what every run takes (imports, the report's figures) no longer hides the growth;
+beside it stands that of the last two sizes.
 """
 
 from __future__ import annotations
