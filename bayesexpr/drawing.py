@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
@@ -19,6 +20,7 @@ MARKERS = ("o", "^", "s", "D", "v", "P")
 
 MANY = 1500  # points beyond which a cloud is rasterised
 _LABEL_SIZE = 7.5
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAME = 22  # characters of a name that are drawn
 
 
@@ -100,11 +102,23 @@ def tick_names(ax: Axes, places: ArrayLike, names: Sequence[object]) -> None:
         text.set_parse_math(False)
 
 
+class Powers(LogFormatterSciNotation):
+    """Powers of ten in plain text: as formulas they would take longer to draw than the points."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a tick."""
+        formula = super().__call__(x, pos).removeprefix("$\\mathdefault{").removesuffix("}$")
+        return re.sub(r"\^\{(-?\d+)\}", lambda found: found[1].translate(_RAISED), formula.replace("\\times", "×"))
+
+
 def log_axis(ax: Axes, axis: str) -> None:
     """Make an axis logarithmic where anything positive is drawn on it: without data it would have no ticks."""
     limits = ax.dataLim.minposx if axis == "x" else ax.dataLim.minposy
     if np.isfinite(limits):
         (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
+        one = ax.xaxis if axis == "x" else ax.yaxis
+        one.set_major_formatter(Powers())
+        one.set_minor_formatter(Powers(labelOnlyBase=False))
 
 
 def finish(ax: Axes, x_label: str, y_label: str) -> None:

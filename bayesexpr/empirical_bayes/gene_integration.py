@@ -56,6 +56,10 @@ class Hyper:
         draws = at.hyper(theta[spread(len(theta), number)], log_size_factor)
         return cls(draws, at.hyper(theta.mean(axis=0), log_size_factor))
 
+    def at_centre(self) -> Hyper:
+        """Return that point as the one draw."""
+        return Hyper({name: np.asarray(value)[None] for name, value in self.centre.items()}, self.centre)
+
     @property
     def size(self) -> int:
         """Number of draws."""

@@ -23,7 +23,7 @@ from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.blocks import gene_ranges
 from bayesexpr.empirical_bayes.chains import sample_by_chains
 from bayesexpr.empirical_bayes.laplace import Study
-from bayesexpr.empirical_bayes.noise import stream_keys
+from bayesexpr.empirical_bayes.noise import one_uniform, stream_keys
 from bayesexpr.empirical_bayes.proposal import Proposal, propose
 from bayesexpr.empirical_bayes.target import Evaluation, HyperDraws, Target
 from bayesexpr.posterior.de_draws import GeneBlock
@@ -257,11 +257,11 @@ def resample(
     """
     size = weight.shape[1]
     order = np.argsort(order_by, axis=1)
-    start = np.array([np.random.default_rng([*seed, int(g)]).random() for g in genes])
+    start = one_uniform(stream_keys(seed, genes))
     until = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
     below = np.ceil(until / until[:, -1:] * draws - start[:, None]).astype(np.int64)
     below[:, -1] = draws
-    copies = np.diff(np.clip(below, 0, draws), axis=1, prepend=0)
+    copies = np.asarray(np.diff(np.clip(below, 0, draws), axis=1, prepend=0), dtype=np.int64)
     number = np.empty_like(copies)
     np.put_along_axis(number, order, copies, axis=1)
     # proposals of one draw of the hyperparameters, which are `draws` apart, side by side

@@ -39,6 +39,9 @@ POINTS, POINTS_AGAIN = 128, 256
 CELLS_AT_ONCE = 2**22
 """Elements of the largest array: a few of them are held at a time."""
 
+GENES_AT_ONCE = 256
+"""Genes at most that share a thread's task."""
+
 COUNTS_AT_ONCE = 32
 """Counts left out together: their weights stay near the processor."""
 
@@ -147,7 +150,7 @@ def leave_one_out(
     out = {
         name: np.full((S, G), np.nan) for name in ("elpd", "pareto_k", "below", "mass", "tail", "expected", "variance")
     }
-    size = max(1, CELLS_AT_ONCE // (S * hyper.size * number * study.at.C))
+    size = min(max(1, CELLS_AT_ONCE // (S * hyper.size * number * study.at.C)), GENES_AT_ONCE)
 
     def together(block: Genes) -> Genes:
         part, rng = study.subset(block), np.random.default_rng([seed, 0, block[0]])

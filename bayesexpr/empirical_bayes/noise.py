@@ -47,6 +47,11 @@ def stream_keys(seed: Sequence[int], genes: NDArray[np.int64]) -> NDArray[np.uin
     return _mixed(first + _GOLDEN * (genes.astype(np.uint64) + np.uint64(1)))
 
 
+def one_uniform(keys: NDArray[np.uint64]) -> Float:
+    """Return the first number of each stream [gene], uniform on (0, 1)."""
+    return _uniform(_mixed(keys + _GOLDEN))
+
+
 def make_noise(keys: NDArray[np.uint64], coordinates: int, draws: int, nu: int) -> Noise:
     """Draw the numbers of the genes with these keys.
 
@@ -60,7 +65,7 @@ def make_noise(keys: NDArray[np.uint64], coordinates: int, draws: int, nu: int) 
     # number i of draw j is a function of the key and of j * each + i alone
     place: NDArray[np.uint64] = np.arange(each * draws, dtype=np.uint64).reshape(draws, each).T + np.uint64(1)
     bits = _mixed(keys[:, None, None] + _GOLDEN * place)
-    uniform = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    uniform = _uniform(bits)
     radius = np.sqrt(-2 * np.log(uniform[:, 0 : 2 * pairs : 2]))
     angle = 2 * np.pi * uniform[:, 1 : 2 * pairs : 2]
     normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2).reshape(len(keys), 2 * pairs, draws)
@@ -71,6 +76,10 @@ def make_noise(keys: NDArray[np.uint64], coordinates: int, draws: int, nu: int) 
 def _stretch(uniform: Float) -> Float:
     """Return sqrt((nu / 2) / gamma) for gamma deviates of shape nu / 2, made of so many uniform ones."""
     return np.asarray(np.sqrt(-uniform.shape[1] / np.log(uniform.prod(axis=1))))
+
+
+def _uniform(bits: NDArray[np.uint64]) -> Float:
+    return np.asarray(((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.gene_integration import Hyper
 from bayesexpr.empirical_bayes.laplace import Study
-from bayesexpr.empirical_bayes.leave_one_out import leave_one_out
+from bayesexpr.empirical_bayes.leave_one_out import POINTS, leave_one_out
 from bayesexpr.posterior.predictive import holm
 
 SEED = 1
@@ -31,6 +31,10 @@ dispersion until it is hardly improbable itself: 0.035 was the largest of any th
 AGAIN = 1e-3
 """Tail probability from a gene's first points above which a count gets no points of its own: those of counts that
 turned out to be outlying were below a tenth of it, however heavy the tail of their weights."""
+
+ROUGH_POINTS, ROUGH = 64, 0.01
+"""Points of a first look, with the hyperparameters at their mean, and the tail probability there below which a count is
+looked at closely. Of 677 counts, made 3 to 30 times as large, that turned out to be outlying it was below 3e-4."""
 
 LEVEL = 0.05
 """Holm-adjusted tail probability, over all counts of the study, below which a count is called outlying: the chance of
@@ -55,13 +59,24 @@ def confirmed_tails(study: Study, hyper: Hyper, screened: Float, threads: int = 
         Leave-one-out tail probabilities of the doubted counts of suspect genes, one for all others.
     """
     doubted = (screened < ASIDE) & (screened < SUSPECT).any(axis=0)
-    genes, tails = np.flatnonzero(doubted.any(axis=0)), np.ones(screened.shape)
-    if genes.size:
+    tails = np.ones(screened.shape)
+    for at, number, again_below in ((hyper.at_centre(), ROUGH_POINTS, 0.0), (hyper, POINTS, AGAIN)):
+        genes = np.flatnonzero(doubted.any(axis=0))
+        if not genes.size:
+            break
         cells = doubted[:, genes]
         found = leave_one_out(
-            study.subset(genes), hyper, SEED, genes=genes, cells=cells, again_below=AGAIN, threads=threads
+            study.subset(genes),
+            at,
+            SEED,
+            genes=genes,
+            cells=cells,
+            number=number,
+            again_below=again_below,
+            threads=threads,
         )
         tails[doubted] = found.tail[cells]
+        doubted = tails < ROUGH
     return tails
 
 

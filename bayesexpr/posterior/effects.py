@@ -113,7 +113,7 @@ def summarise(
             f"lfc and weight are [draw, gene, component]; their shapes are {values.shape}, {weights.shape}"
         )
     n_draws, n_genes, n_components = values.shape
-    null = np.abs(values).max(axis=(0, 1), initial=0.0) <= _ZERO
+    null = np.array([np.abs(values[:, :, c]).max(initial=0.0) <= _ZERO for c in range(n_components)], dtype=bool)
     if is_null is not None:
         null = null | np.asarray(is_null, dtype=bool)
     x = np.ascontiguousarray(values[:, :, ~null].transpose(1, 2, 0)).reshape(n_genes, -1)

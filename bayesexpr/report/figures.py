@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bayesexpr import plots
@@ -222,9 +223,14 @@ def _assignment(variance: pd.DataFrame) -> str:
 def image(figure: object, alt: str, caption: str, wide: bool = False) -> Image:
     """Make an SVG whose texts stay texts, so that the reader's own fonts supply every script."""
     assert isinstance(figure, Figure)
-    buffer = io.BytesIO()
+    buffer, layout = io.BytesIO(), figure.get_layout_engine()
+    figure.dpi = 150
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bayesexpr"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
+        if layout is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")
+        # what ``savefig`` does, but for a second drawing that is thrown away
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Image(source=f"data:image/svg+xml;base64,{encoded}", alt=alt, caption=caption, wide=wide)
