@@ -16,7 +16,7 @@ from bayesexpr.data.design import Design
 from bayesexpr.empirical_bayes.gene_integration import Hyper
 from bayesexpr.empirical_bayes.laplace import Study
 from bayesexpr.empirical_bayes.outlying import confirmed_tails, outlying
-from bayesexpr.models.de_layout import Layout, Whitening
+from bayesexpr.models.de_layout import Whitening
 from bayesexpr.names import GENE, SAMPLE
 from bayesexpr.posterior import store
 from bayesexpr.posterior.de_draws import (
@@ -27,7 +27,8 @@ from bayesexpr.posterior.de_draws import (
     gene_slices,
     linear_predictor,
 )
-from bayesexpr.posterior.diagnostics import Convergence, convergence, count_divergences, count_saturated, ebfmi
+from bayesexpr.posterior.diagnostics import convergence, count_divergences, count_saturated, ebfmi
+from bayesexpr.posterior.gene_convergence import gene_convergence
 from bayesexpr.posterior.predictive import tail_probability
 from bayesexpr.posterior.verdict import Verdict, gene_status, judge
 from bayesexpr.stan.output import ChainDraws
@@ -93,7 +94,9 @@ def digest(
         block = gene_block(arrays, whitening, at, full, theta, hyper, genes)
         with writing:
             store.write_block(path, block)
-        for name, values in vars(_convergence(block, at, full)).items():
+        effect = average_effect(block, full["component"])
+        chained = gene_convergence(block.alpha, effect, block.log_phi if at.trend else None)
+        for name, values in vars(chained).items():
             found[name][genes] = values
         found["dispersion"][genes] = np.exp(-block.log_phi.astype(float)).mean(axis=(0, 1))
         tails[:, genes] = screened_tails(block, hyper, full)
@@ -146,17 +149,6 @@ def extreme(function: Callable[..., Any], values: Float) -> float:
     """Largest or smallest of the values that there are; NaN where there is none."""
     known = values[~np.isnan(values)]
     return float(function(known)) if known.size else float("nan")
-
-
-def _convergence(block: GeneBlock, at: Layout, full: Mapping[str, Any]) -> Convergence:
-    """Worst over each gene's intercept, dispersion (where it has its own) and tested effect."""
-    parts: list[NDArray[Any]] = [block.alpha[..., None], average_effect(block, full["component"])]
-    if at.trend:
-        parts.append(block.log_phi[..., None])
-    watched: NDArray[Any] = np.concatenate(parts, axis=-1)
-    each = convergence(watched.reshape(*watched.shape[:2], -1))
-    rhat, bulk, tail = (values.reshape(watched.shape[2:]) for values in vars(each).values())
-    return Convergence(rhat.max(axis=1), bulk.min(axis=1), tail.min(axis=1))
 
 
 def screened_tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[str, Any]) -> Float:

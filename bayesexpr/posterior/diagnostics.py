@@ -75,6 +75,17 @@ def ess_tail(draws: ArrayLike, threads: int = 1) -> Floats:
     return _run(draws, ("tail",), threads)[0]
 
 
+def ess_folded(draws: ArrayLike) -> Floats:
+    """Effective sample size ``[quantity]`` of the rank-normalised distance from the median.
+
+    The folded form of R-hat is that of these distances, so it is these draws that tell how large it may be by chance:
+    where the spread mixes slower than the place, there are fewer of them than of bulk and tails.
+    """
+    array = _as_draws(draws).astype(np.float64, copy=False)
+    middle = np.median(_split(array.transpose(2, 0, 1)), axis=(1, 2))
+    return ess_bulk(np.abs(array - middle))
+
+
 def ess_mean(draws: ArrayLike, threads: int = 1) -> Floats:
     """Effective sample size ``[quantity]`` of the split chains as they are: that of the posterior mean."""
     return _run(draws, ("mean",), threads)[0]

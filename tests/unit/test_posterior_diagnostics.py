@@ -54,6 +54,13 @@ def test_equals_arviz(kind: str, chains: int, n: int) -> None:
     np.testing.assert_allclose(diagnostics.mcse_mean(x)[changing], mcse[changing], rtol=1e-8)
 
 
+def test_effective_draws_of_the_folded_form_are_those_of_distances_from_the_median() -> None:
+    x = draws("slow", 4, 250)
+    far = np.abs(x - np.median(x, axis=(0, 1)))
+    np.testing.assert_allclose(diagnostics.ess_folded(x), array_stats.ess(np.moveaxis(far, 2, 0), method="bulk"))
+    assert (diagnostics.ess_folded(x) > 1.2 * diagnostics.ess_bulk(x)).any()  # it is not the bulk's again
+
+
 def test_single_functions_threads_and_precision_agree() -> None:
     x = draws("slow", 4, 250, 700).astype(np.float32)
     one = diagnostics.convergence(x)
