@@ -165,9 +165,12 @@ class Chain:
         return np.exp(log_step) * self.rng.uniform(low, high), usual
 
     def _move_hyper(self) -> tuple[float, float, bool]:
-        """Make one trajectory of the hyperparameters, in coordinates in which their conditional curvature is 1."""
+        """Make one trajectory of the hyperparameters, in coordinates in which their conditional curvature is 1.
+
+        Genes are carried along; see :meth:`bayesexpr.blocked.target.Target.carried`.
+        """
         step = self.hyper_step * self.rng.uniform(*HYPER_JITTER)
-        begin, slope = self.target.log_density(self.zeta, self.z)
+        begin, slope = self.target.log_density(self.zeta, self.z, self.zeta)
         momentum = self.rng.standard_normal(self.zeta.size)
         energy = 0.5 * momentum @ momentum - begin
         place, value = self.zeta.copy(), begin
@@ -175,7 +178,7 @@ class Chain:
             for _ in range(HYPER_LEAPS):
                 momentum = momentum + 0.5 * step * self._solve(slope)
                 place = np.asarray(place + step * self._solve(momentum, transposed=True))
-                value, slope = self.target.log_density(place, self.z)
+                value, slope = self.target.log_density(place, self.z, self.zeta)
                 if not np.isfinite(value):
                     break
                 momentum = momentum + 0.5 * step * self._solve(slope)
@@ -184,8 +187,10 @@ class Chain:
             return 0.0, begin, True
         accept = float(np.exp(min(0.0, float(gain))))
         if self.rng.random() < accept:
+            maps = self.target.whitening
+            self.z, volume = self.target.carried(self.z, maps.theta(self.zeta), maps.theta(place))
             self.zeta = place
-            return accept, value, False
+            return accept, value - volume, False
         return accept, begin, bool(gain < -RUNAWAY)
 
     def _solve(self, x: Float, *, transposed: bool = False) -> Float:

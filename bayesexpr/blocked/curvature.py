@@ -20,14 +20,14 @@ DIFFERENCE = 1e-3
 
 
 def curvature(target: Target, zeta: Float, z: Float) -> Float:
-    """Return minus the second derivatives [H, H] of the log density in zeta [H], given z [G, P]."""
+    """Return minus the second derivatives [H, H] of the log density in zeta [H], given what genes z [G, P] hold."""
     at, maps = target.at, target.whitening
-    theta = maps.theta(zeta)
+    theta = begin = maps.theta(zeta)
     log_f, shift = target.log_f(theta), target.shift(theta)
     own, C = at.v.start, shift.size
 
     def slopes(theta: Float, log_f: Float, shift: Float) -> Float:
-        found = target.slopes(theta, log_f, shift, z)[1]
+        found = target.slopes(theta, log_f, shift, z, begin)[1]
         return np.concatenate([found.theta[:own], found.shift.ravel(), found.log_f])
 
     here = slopes(theta, log_f, shift)

@@ -67,6 +67,7 @@ class Target:
         self._core = WhitenedCore(core, whitening.center, whitening.scale, whitening.slope, threads=threads)
         self._basis = sum_to_zero_basis(self.at.S)
         self._term = np.asarray(data["nuisance_term"], dtype=np.int64)
+        self._held = np.asfortranarray(1 - np.minimum(whitening.scale[:, self.at.u], 1.0) ** 2)
 
     def subset(self, genes: NDArray[np.int64]) -> Target:
         """Return the target of some of the genes, as they stand in `genes`, in the same coordinates."""
@@ -75,22 +76,54 @@ class Target:
         maps = replace(maps, center=maps.center[genes], scale=maps.scale[genes], slope=maps.slope[:, genes])
         return Target(self.model, {**self.data, **cut}, maps, self._library, threads=self._threads)
 
-    def log_density(self, zeta: Float, z: Float) -> tuple[float, Float]:
-        """Log density at hyperparameters `zeta` [H] and genes `z` [G, P], and its gradient [H] in `zeta`."""
+    def log_density(self, zeta: Float, z: Float, start: Float | None = None) -> tuple[float, Float]:
+        """Log density at hyperparameters `zeta` [H] and genes `z` [G, P], and its gradient [H] in `zeta`.
+
+        With `start`, hyperparameters at which the genes are `z`: at what :meth:`carried` makes of them on the way from
+        there, as a density of the hyperparameters given what it holds.
+        """
         theta = self.whitening.theta(zeta)
-        value, slopes = self.slopes(theta, self.log_f(theta), self.shift(theta), z)
+        begin = None if start is None else self.whitening.theta(start)
+        value, slopes = self.slopes(theta, self.log_f(theta), self.shift(theta), z, begin)
         slope = slopes.theta
         if self.at.estimated:
             slope[self.at.v] += self._basis.T @ slopes.log_f
         slope += np.einsum("pj,pjh->h", slopes.shift, self.whitening.driver)
         return value, np.asarray(self.whitening.theta_scale.T @ slope)
 
-    def slopes(self, theta: Float, log_f: Float, shift: Float, z: Float) -> tuple[float, Slopes]:
-        """Log density and its gradient, size factors `log_f` [S] and `shift` [P, J] being given beside `theta` [H]."""
-        at = self.at
+    def carried(self, z: Float, start: Float, theta: Float) -> tuple[Float, float]:
+        """Take genes along when hyperparameters move from `start` [H] to `theta` [H].
+
+        How far a gene's coordinate u = effect / tau is known depends on tau: well-known effects stay as they are, and
+        u shrinks as tau grows; unknown ones stay N(0, 1) in units of tau. Between the two the standard deviation of u
+        is tau to the power of minus the share of its prior variance that the counts take away. Genes follow by that
+        power, so that they hold the scales tau less than if they stayed.
+
+        Returns
+        -------
+        tuple
+            [G, P] in Fortran's order (`z` itself where no tau moves), and the log determinant of the map.
+        """
+        away = (theta - start)[self.at.tau][self._term]
+        if not away.any():
+            return z, 0.0
+        moved = z.copy(order="F")
+        moved[:, self.at.u] *= np.exp(-self._held * away)
+        return moved, -float(self._held.sum(axis=0) @ away)
+
+    def slopes(
+        self, theta: Float, log_f: Float, shift: Float, z: Float, start: Float | None = None
+    ) -> tuple[float, Slopes]:
+        """Log density and its gradient, size factors `log_f` [S] and `shift` [P, J] being given beside `theta` [H].
+
+        With `start` [H] genes are carried along from there.
+        """
+        at, volume = self.at, 0.0
+        if start is not None:
+            z, volume = self.carried(z, start, theta)
         h = at.hyper(theta, self.data["log_size_factor"])
         hyper = self._for_core(h) | {"log_f": log_f}
-        value, _, d_shift, d = self._core.density(z, shift, hyper)
+        value, d_z, d_shift, d = self._core.density(z, shift, hyper)
         slope = hyper_gradient(self.model, at, theta, h)
         slope[0] += d["mu_alpha"]
         slope[1] += d["sigma_alpha"] * hyper["sigma_alpha"]
@@ -104,7 +137,10 @@ class Target:
         weight = np.exp(hyper["log_weight"])
         slope[at.weight] += (d["log_weight"] - weight * d["log_weight"].sum())[1:]
         np.add.at(slope, at.tau.start + self._term, d["tau"] * hyper["tau"])
-        return value + self.model.hyper_log_density(at, theta, h), Slopes(slope, d["log_f"], d_shift)
+        if start is not None:
+            followed = np.einsum("gr,gr,gr->r", self._held, z[:, at.u], d_z[:, at.u]) + self._held.sum(axis=0)
+            np.add.at(slope, at.tau.start + self._term, -followed)
+        return volume + value + self.model.hyper_log_density(at, theta, h), Slopes(slope, d["log_f"], d_shift)
 
     def move_genes(
         self, zeta: Float, z: Float, step: Float, leaps: int, rng: np.random.Generator

@@ -45,6 +45,7 @@ def test_the_posteriors_are_the_same(both: tuple[DEFit, DEFit]) -> None:
     """Hyperparameters, size factors and every gene's intercept, dispersion and effect: no mean is far, none leans."""
     nuts, blocked = (fit.posterior["posterior"] for fit in both)
     shared = [apart(np.asarray(nuts[n])[..., None], np.asarray(blocked[n])[..., None]) for n in HYPER]
+    shared.append(apart(np.asarray(nuts["tau"]), np.asarray(blocked["tau"])))
     assert np.abs(np.concatenate(shared)).max() < 4
     for name in ("log_f", "alpha", "log_phi"):
         z = apart(np.asarray(nuts[name]), np.asarray(blocked[name]))
@@ -53,7 +54,7 @@ def test_the_posteriors_are_the_same(both: tuple[DEFit, DEFit]) -> None:
         # the negative control: a shift by a quarter of a standard deviation would be seen
         shifted = np.asarray(blocked[name]) + 0.25 * np.asarray(blocked[name]).std(axis=(0, 1))
         assert np.abs(apart(np.asarray(nuts[name]), shifted)).max() > 5, name
-    for name in (*HYPER, "alpha", "log_phi"):
+    for name in (*HYPER, "tau", "alpha", "log_phi"):
         spread = np.asarray(nuts[name]).std((0, 1)) / np.asarray(blocked[name]).std((0, 1))
         assert np.abs(np.log(spread)).max() < 0.25, name
 

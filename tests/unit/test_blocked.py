@@ -62,9 +62,32 @@ def test_gradients_are_those_of_the_densities(library: Path, effects: str, dispe
     assert not np.allclose(1.001 * found, expected, rtol=1e-6, atol=1e-6)
 
     zeta, z = rng.normal(size=at.H), np.asfortranarray(rng.normal(size=(19, at.P)))
-    _, slope = target.log_density(zeta, z)
-    up, down = ([target.log_density(zeta + s * step * u, z)[0] for u in np.eye(at.H)] for s in (1, -1))
-    np.testing.assert_allclose(slope, (np.array(up) - down) / (2 * step), atol=2e-6 * np.abs(slope).max())
+    for start in (None, zeta - 0.2):  # genes as they are, and carried along from elsewhere
+        _, slope = target.log_density(zeta, z, start)
+        up, down = ([target.log_density(zeta + s * step * u, z, start)[0] for u in np.eye(at.H)] for s in (1, -1))
+        np.testing.assert_allclose(slope, (np.array(up) - down) / (2 * step), atol=2e-6 * np.abs(slope).max())
+
+
+def test_genes_are_carried_along_with_their_volume(library: Path) -> None:
+    """There and back is where they were; the density of what is held is the joint one times the volume; seed 3."""
+    model, data = study("spike_slab", 19)
+    at, rng = model.layout(data), np.random.default_rng(3)
+    target = Target(model, data, warm_start(model, data, rng, library).whitening, library)
+    zeta, other = rng.normal(size=(2, at.H))
+    theta, there = target.whitening.theta(zeta), target.whitening.theta(other)
+    z = np.asfortranarray(rng.normal(size=(19, at.P)))
+    moved, volume = target.carried(z, theta, there)
+    back, same = target.carried(moved, there, theta)
+    np.testing.assert_allclose(back, z, rtol=1e-12)
+    np.testing.assert_allclose(volume, -same, rtol=1e-12)
+    np.testing.assert_allclose(volume, np.log(moved / z).sum(), rtol=1e-9)
+    np.testing.assert_array_equal(np.flatnonzero((moved != z).any(axis=0)), np.arange(at.P)[at.u])
+    np.testing.assert_allclose(target.log_density(other, z, zeta)[0], target.log_density(other, moved)[0] + volume)
+    # well-known effects are held as they are, unknown ones in units of their scale
+    factor, away = moved[:, at.u] / z[:, at.u], (there - theta)[at.tau]
+    known = np.minimum(target.whitening.scale[:, at.u], 1) ** 2
+    np.testing.assert_allclose(factor, np.exp(-(1 - known) * away))
+    assert known.min() < 0.9
 
 
 @pytest.mark.parametrize("dispersion", ["trend", "global"])

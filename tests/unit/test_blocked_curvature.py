@@ -31,7 +31,7 @@ def test_the_curvature_is_that_of_differences(library: Path, effects: str, size_
     zeta, z = 0.5 * rng.normal(size=H), np.asfortranarray(rng.normal(size=(60, target.at.P)))
 
     def by_differences(z: Any) -> Any:
-        up, down = (np.array([target.log_density(zeta + s * 1e-4 * u, z)[1] for u in np.eye(H)]) for s in (1, -1))
+        up, down = (np.array([target.log_density(zeta + s * 1e-4 * u, z, zeta)[1] for u in np.eye(H)]) for s in (1, -1))
         return (down - up) / 2e-4
 
     expected, found = by_differences(z), curvature(target, zeta, z)
