@@ -10,7 +10,8 @@ Three comparisons, in ``benchmarks/results/peers.json`` and ``docs/peers.png``:
     Before anything is timed, each program's log density must equal ours at random points, but for a constant, to 1e-6.
     The others get what suits them: double precision, lgamma shared between components, effects in units of their
     scales, the same starting point near the data, one thread (what they count is processor time), compilation left out.
-``chapter``  the published program and ours on the published model: one dispersion, normal effects; 200 genes.
+``chapter``  the published program and ours on the published model, with 200 genes and with 1,000: one dispersion, normal
+    effects.
 ``tests``  DESeq2, edgeR and PyDESeq2 on the simulated 20,000 x 8, beside this package's records of targets.py.
 
 What is not installed is skipped, with the reason in the record.
@@ -38,6 +39,7 @@ from peer_programs.exchange import HYPER
 from peers_figure import draw
 from scipy.special import expit, gammaln
 from simulated import simulate, write_study
+from targets import CHAPTER_GENES
 from targets import GENES as MANY_GENES
 
 from bayesexpr.data.size_factors import size_factors
@@ -52,10 +54,10 @@ PARITY = 1e-6
 
 @dataclass(frozen=True)
 class Sizes:
-    """Genes of the three comparisons, and the most iterations of warm-up and of draws."""
+    """Genes of the three comparisons (the most of the second), and the most iterations of warm-up and of draws."""
 
     same_model: int = 1000
-    chapter: int = 200
+    chapter: int = 1000
     tests: int = MANY_GENES
     iterations: int = 500
 
@@ -75,8 +77,12 @@ SAME_MODEL: dict[str, dict[str, Any]] = {
     "blocked": {"sampler": "blocked", "options": {}, "warmup": 200},
 }
 CHAPTER: dict[str, dict[str, Any]] = {
-    "published": {"sampler": "published", "warmup": 500},
-    "ours": {"sampler": "nuts", "options": CHAPTER_OPTIONS, "warmup": 200},
+    f"{who}_{genes}": {"genes": genes, **how}
+    for genes in CHAPTER_GENES
+    for who, how in (
+        ("published", {"sampler": "published", "warmup": 500}),
+        ("ours", {"sampler": "nuts", "options": CHAPTER_OPTIONS, "warmup": 200}),
+    )
 }
 TESTS: dict[str, dict[str, str]] = {
     "DESeq2": {"program": "deseq2.R", "needs": "DESeq2"},
@@ -185,7 +191,7 @@ def same_model(name: str, sizes: Sizes) -> dict[str, Any]:
 
 def chapter(name: str, sizes: Sizes) -> dict[str, Any]:
     """Sample the published model by the published program or by ours."""
-    asked, study = sizes.of(CHAPTER[name]), chapter_study(sizes.chapter)
+    asked, study = sizes.of(CHAPTER[name]), chapter_study(min(CHAPTER[name]["genes"], sizes.chapter))
     return efficiency(run(PROGRAMS / "ours.py", study, asked), asked, study)
 
 
@@ -288,7 +294,7 @@ def efficiency(answer: dict[str, Any], asked: dict[str, Any], study: dict[str, A
     least = float(min(shared.ess_bulk.min(), each.ess_bulk.min()))
     cpu = float(answer["cpu_seconds"])
     out = {
-        "settings": {key: value for key, value in asked.items() if key not in ("needs", "program", "options")},
+        "settings": {key: value for key, value in asked.items() if key not in ("needs", "program", "options", "genes")},
         "versions": str(answer["versions"]),
         "genes": int(study["count"].shape[1]),
         "samples": int(study["count"].shape[0]),

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from targets import CHAPTER_GENES
+
+CHAPTER = {"published": "published program", "ours": "ours"}
+
 
 def draw(record: dict[str, Any], target: Path, title: str) -> None:
     """Draw effective draws per processor second of every sampler, of the least sure quantity of all.
@@ -28,13 +32,15 @@ def draw(record: dict[str, Any], target: Path, title: str) -> None:
         "nuts": "nuts",
         "blocked": "blocked",
     }
-    labels |= {"published": "published program", "ours": "ours"}
+    labels |= {
+        f"{who}_{genes}": f"{words}, {genes:,} genes" for genes in CHAPTER_GENES for who, words in CHAPTER.items()
+    }
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     titles = {"same_model": title, "chapter": "the published model"}
     for panel, (section, words) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         found = {k: v for k, v in record.get(section, {}).items() if "ess_per_cpu_second" in v}
-        ours = [name in ("nuts", "blocked", "ours") for name in found]
+        ours = [name in ("nuts", "blocked") or name.startswith("ours") for name in found]
         heights = [one["ess_per_cpu_second"] for one in found.values()]
         bars = panel.barh(
             [labels[name] for name in found], heights, color=["#0072b2" if mine else "#999999" for mine in ours]
