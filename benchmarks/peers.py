@@ -10,8 +10,7 @@ Three comparisons, in ``benchmarks/results/peers.json`` and ``docs/peers.png``:
     Before anything is timed, each program's log density must equal ours at random points, but for a constant, to 1e-6.
     The others get what suits them: double precision, lgamma shared between components, effects in units of their
     scales, the same starting point near the data, one thread (what they count is processor time), compilation left out.
-``chapter``  the published program and ours on the published model, with 200 genes and with 1,000: one dispersion, normal
-    effects.
+``chapter``  the published program and ours on the published model: one dispersion, normal effects; 200 and 1,000 genes.
 ``tests``  DESeq2, edgeR and PyDESeq2 on the simulated 20,000 x 8, beside this package's records of targets.py.
 
 What is not installed is skipped, with the reason in the record.
