@@ -151,17 +151,11 @@ def integrate_dispersion(
     """
     at, e = study.at, 1
     others = np.delete(np.arange(at.P), e)
-    covariance = np.linalg.inv(found.precision)
-    sd = np.sqrt(covariance[:, e, e])
-    along = covariance[:, :, e] / covariance[:, e, [e]]
+    sd = np.sqrt(np.linalg.inv(found.precision)[:, e, e])
     x, weight = np.polynomial.hermite.hermgauss(nodes)
     places, variances, logs = [], [], []
     for k in range(nodes):
-        psi = found.mode + along * (np.sqrt(2.0) * sd * x[k])[:, None]
-        _, gradient, precision = _terms(study, hyper, component, psi)
-        step = np.linalg.solve(precision[:, others[:, None], others], gradient[:, others, None])[..., 0]
-        psi[:, others] += step * np.minimum(1.0, MAX_STEP / np.abs(step).max(axis=1, initial=1e-9))[:, None]
-        value, _, precision = _terms(study, hyper, component, psi)
+        psi, value, precision = given_dispersion(study, hyper, component, found, np.sqrt(2.0) * sd * x[k])
         inner = precision[:, others[:, None], others]
         variance = np.zeros_like(psi)
         variance[:, others] = np.linalg.inv(inner).diagonal(axis1=1, axis2=2)
@@ -173,6 +167,27 @@ def integrate_dispersion(
     mean = np.sum(share * places, axis=0)
     spread = np.sum(share * (np.stack(variances) + (np.stack(places) - mean) ** 2), axis=0)
     return GenePosterior(found.mode, found.precision, mean, spread, total)
+
+
+def given_dispersion(
+    study: Study, hyper: Mapping[str, Float], component: int, found: GenePosterior, away: Float
+) -> tuple[Float, Float, Float]:
+    """Hold the dispersion's coordinate `away` [G] from its mode, and let the others follow by a Newton step.
+
+    Returns
+    -------
+    psi, value, precision
+        Coordinates [G, P], log density [G] and curvature [G, P, P] there.
+    """
+    e = 1
+    others = np.delete(np.arange(study.at.P), e)
+    at_mode = np.linalg.inv(found.precision)
+    psi = found.mode + at_mode[:, :, e] / at_mode[:, e, [e]] * away[:, None]
+    _, gradient, precision = _terms(study, hyper, component, psi)
+    step = np.linalg.solve(precision[:, others[:, None], others], gradient[:, others, None])[..., 0]
+    psi[:, others] += step * np.minimum(1.0, MAX_STEP / np.abs(step).max(axis=1, initial=1e-9))[:, None]
+    value, _, precision = _terms(study, hyper, component, psi)
+    return psi, value, precision
 
 
 def covariance(study: Study, found: GenePosterior) -> Float:

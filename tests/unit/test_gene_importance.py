@@ -322,7 +322,7 @@ def test_bimodal_genes_are_visited_in_both_modes(by_chains: bool, monkeypatch: p
 def test_genes_do_not_depend_on_their_company(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty genes at once, in blocks of 7 and of 16: the same draws, chains included; seed 9."""
     study, theta = simulated(NegativeBinomialDE(), 40, 9)
-    monkeypatch.setattr(importance, "reliable_k", lambda draws: 0.1)
+    monkeypatch.setattr(importance, "reliable_k", lambda draws: -0.2)
     monkeypatch.setattr(chains, "ROUNDS", 1)
     monkeypatch.setattr(chains, "ROUND", 5)
     whole = sample_genes(task_of(study, theta, np.arange(40), spread=0.02))
