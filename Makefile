@@ -74,6 +74,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/empirical_bayes.py bundled
 	$(BIN)/python benchmarks/empirical_bayes.py simulated --no-exact
 	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/targets.py
 	$(BIN)/python benchmarks/targets.py airway
 	$(BIN)/python benchmarks/growth.py

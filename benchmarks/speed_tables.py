@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from measuring import HERE, RESULTS, read
@@ -105,6 +106,21 @@ def _cost(run: Mapping[str, Any]) -> str:
     return f"{told}, {run['steps']:.0f} steps" if "steps" in run else told
 
 
+def threads(folder: Path = RESULTS) -> str:
+    """Return a table of what a second thread gains."""
+    gradient = (read("kernel", folder) or {}).get("wall_ms_by_threads")
+    chains = read("threads", folder)
+    rows = []
+    if gradient is not None:
+        one, two = gradient["1"], gradient["2"]
+        rows.append(("a gradient by itself", f"{one:.2f} ms", f"{two:.2f} ms", f"{one / two:.2f}"))
+    for method, seconds in {} if chains is None else chains["seconds"].items():
+        one, two = (median(each) for each in seconds.values())
+        words = f"{chains['draws']} draws of a chain by {method}"
+        rows.append((words, f"{plain(one)} s", f"{plain(two)} s", f"{chains['one_over_two'][method]:.2f}"))
+    return markdown_table(("20,000 genes x 8 samples", "one thread", "two threads", "gain"), rows)
+
+
 def plain(value: float) -> str:
     """Write a positive number with two digits at least, and none behind the point from a hundred on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
@@ -119,6 +135,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "same model": same_model,
     "tests of counts": count_tests,
     "growth": growth,
+    "threads": threads,
 }
 
 

@@ -387,6 +387,29 @@ def test_tables_say_what_was_skipped(module: Any, tmp_path: Path) -> None:
     assert [tables.plain(value) for value in (1056.2, 26.79, 3.152, 0.0612)] == ["1,056", "26.8", "3.2", "0.061"]
 
 
+def test_gain_of_threads_is_of_rounds_and_needs_equal_draws(
+    module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    threads, tables, measuring = module("threads"), module("speed_tables"), module("measuring")
+    seconds = {
+        "nuts": {1: iter([4.0, 9.0, 6.0]), 2: iter([2.0, 6.0, 4.0])},
+        "blocked": {1: iter([3.0] * 3), 2: iter([2.0] * 3)},
+    }
+    energies = {1: np.array([1.0, 2.0]), 2: np.array([1.0, 2.0])}
+    monkeypatch.setattr(threads, "study_of", lambda genes: type("Study", (), {"samples": "abcdefgh"}))
+    monkeypatch.setattr(threads, "one_chain", lambda _, method, n: (next(seconds[method][n]), energies[n]))
+    monkeypatch.setattr(threads, "write", lambda name, record: measuring.write(name, record, tmp_path))
+    monkeypatch.setattr(sys, "argv", ["threads.py"])
+    assert threads.main() == 0
+    record = measuring.read("threads", tmp_path)
+    assert record["one_over_two"] == {"nuts": 1.5, "blocked": 1.5}  # of 2, 1.5 and 1.5
+    assert "| 150 draws of a chain by nuts | 6 s | 4 s | 1.50 |" in tables.threads(tmp_path)
+    seconds["nuts"] = {1: iter([4.0]), 2: iter([2.0])}
+    energies[2] = np.array([1.0, 2.0 + 1e-15])
+    with pytest.raises(SystemExit, match="draw otherwise"):
+        threads.main()
+
+
 def test_tables_of_the_pages_are_those_of_the_records(module: Any) -> None:
     """``make bench-tables`` fills them."""
     tables = module("speed_tables")
