@@ -72,9 +72,10 @@ class Chain:
         [G] log step sizes of the genes.
     hyper_step
         Step size of the hyperparameters.
+    mixing
+        How slowly each gene mixed in the part of the warm-up that is for seeing that.
     further
-        Genes that make a second trajectory in each iteration; None before the warm-up has told which mix slowly, or
-        where none does.
+        Genes that make a second trajectory in each iteration; None for none.
     further_log_step
         [slow genes] log step sizes of those.
     root
@@ -90,7 +91,7 @@ class Chain:
     root: Float = field(init=False)
     further: Further | None = field(init=False, default=None)
     further_log_step: Float = field(init=False)
-    _mixing: Mixing = field(init=False, default_factory=Mixing)
+    mixing: Mixing = field(init=False, default_factory=Mixing)
     _seen: list[Float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -107,13 +108,11 @@ class Chain:
 
     def warm(self, iteration: int, iterations: int) -> None:
         """Make one of `iterations` steps of the warm-up: the genes first, then curvature and step sizes in turn."""
-        begin, end = (int(share * iterations) for share in SEEN)
-        if iteration == end:
-            self._choose()
+        begin, end = seen(iterations)
         gain = _gain(iteration)
         self._move_genes(gain, _gain(max(0, iteration - end)))
         if begin <= iteration < end:
-            self._mixing.add(self.z)
+            self.mixing.add(self.z)
         look = max(1, iterations // LOOKS)
         if iteration % look == look // 2:
             self._seen.append(self._curvature())
@@ -124,6 +123,12 @@ class Chain:
             self.hyper_step = float(
                 np.clip(self.hyper_step * np.exp(gain * (acceptance - HYPER_ACCEPTANCE)), 0.02, 1.2)
             )
+
+    def move_further(self, genes: NDArray[np.int64]) -> None:
+        """Have these genes make a second trajectory in each iteration from now on: a matter for the warm-up."""
+        self.mixing = Mixing()
+        if len(genes):
+            self.further, self.further_log_step = Further(self.target, genes), self.log_step[genes].copy()
 
     def draw(self) -> tuple[float, float, bool]:
         """Make one iteration.
@@ -140,13 +145,6 @@ class Chain:
         """Curvature [H, H] of the hyperparameters' density given the genes; at least ``FLAT``."""
         values, vectors = np.linalg.eigh(curvature(self.target, self.zeta, self.z))
         return np.asarray((vectors * np.maximum(values, FLAT)) @ vectors.T)
-
-    def _choose(self) -> None:
-        """Decide, once and for all, which genes are moved further."""
-        genes = self._mixing.slow()
-        self._mixing = Mixing()
-        if len(genes):
-            self.further, self.further_log_step = Further(self.target, genes), self.log_step[genes].copy()
 
     def _move_genes(self, gain: float = 0.0, further_gain: float = 0.0) -> None:
         """Move every gene once and the slow ones once more; fit step sizes by such gains, with 0 not at all."""
@@ -197,6 +195,12 @@ class Chain:
         """Divide by the mass matrix's root, or by its transpose."""
         trans = "T" if transposed else "N"
         return np.asarray(solve_triangular(self.root, x, trans=trans, lower=True, check_finite=False))
+
+
+def seen(iterations: int) -> tuple[int, int]:
+    """Return the iteration of the warm-up from which how genes mix is seen, and the one after the last of these."""
+    begin, end = (int(share * iterations) for share in SEEN)
+    return begin, end
 
 
 def _gain(iteration: int) -> float:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from bayesexpr.blocked.chain import Chain
+from bayesexpr.blocked.chain import Chain, seen
+from bayesexpr.blocked.slow import Mixing
 from bayesexpr.blocked.target import Target
 from bayesexpr.distributions import Float
 from bayesexpr.empirical_bayes.whitening import WarmStart, starting_points
@@ -19,6 +20,8 @@ from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.posterior.de_draws import release
 from bayesexpr.stan.output import ChainDraws
 from bayesexpr.stan.settings import SamplerSettings
+
+T = TypeVar("T")
 
 POLL_SECONDS = 0.2
 
@@ -63,44 +66,77 @@ def sample(
     seeds = np.random.SeedSequence([settings.seed, 3]).spawn(settings.chains)
     done, stop = [0] * settings.chains, threading.Event()
 
-    def run(number: int) -> ChainDraws:
-        target = Target(model, data, warm.whitening, library, threads=settings.threads)
-        chain = Chain(target, begin[number]["zeta"], begin[number]["z"], np.random.default_rng(seeds[number]))
+    first = Target(model, data, warm.whitening, library, threads=settings.threads)
+    others = [
+        Target(model, data, warm.whitening, library, threads=settings.threads, core=first.core)
+        for _ in range(1, settings.chains)
+    ]
+    chains = [
+        Chain(target, start["zeta"], start["z"], np.random.default_rng(seed))
+        for target, start, seed in zip([first, *others], begin, seeds, strict=True)
+    ]
 
+    def ticker(number: int) -> Callable[[], None]:
         def tick() -> None:
             done[number] += 1
             if stop.is_set():
                 raise _StoppedError
 
-        return _run(chain, settings, scratch / f"chain_{number + 1}.f32", tick)
+        return tick
 
-    total = settings.warmup + settings.draws
+    def look(number: int) -> float:
+        return _warm(chains[number], 0, until, settings.warmup, ticker(number))
+
+    def draw(number: int) -> ChainDraws:
+        return _draw(chains[number], settings, looked[number], scratch / f"chain_{number + 1}.f32", ticker(number))
+
+    def tell() -> None:
+        for number, count in enumerate(done):
+            if progress is not None and count:
+                progress(number + 1, count, settings.warmup + settings.draws, count <= settings.warmup)
+
+    _, until = seen(settings.warmup)
     with ThreadPoolExecutor(max_workers=min(settings.cores, settings.chains)) as pool:
-        futures: list[Future[ChainDraws]] = [pool.submit(run, number) for number in range(settings.chains)]
-        try:
-            while wait(futures, timeout=POLL_SECONDS).not_done:
-                if any(future.done() and future.exception() for future in futures):
-                    break
-                for number, count in enumerate(done):
-                    if progress is not None and count:
-                        progress(number + 1, count, total, count <= settings.warmup)
-        finally:
-            stop.set()
+        looked = _all([pool.submit(look, number) for number in range(settings.chains)], stop, tell)
+        slow = Mixing.together([chain.mixing for chain in chains]).slow()
+        for chain in chains:
+            chain.move_further(slow)
+        return tuple(_all([pool.submit(draw, number) for number in range(settings.chains)], stop, tell))
+
+
+def _all(futures: list[Future[T]], stop: threading.Event, tell: Callable[[], None]) -> list[T]:
+    """Wait for all chains; when one fails, or the user interrupts, have the others stop."""
+    try:
+        while wait(futures, timeout=POLL_SECONDS).not_done:
+            if any(future.done() and future.exception() for future in futures):
+                stop.set()
+            tell()
+    except BaseException:
+        stop.set()
+        raise
     # a chain that stopped because of another one's failure tells nothing: the failure itself is raised
-    futures.sort(key=lambda future: isinstance(future.exception(), _StoppedError))
-    return tuple(future.result() for future in futures)
+    for future in sorted(futures, key=lambda future: isinstance(future.exception(), _StoppedError)):
+        future.result()
+    return [future.result() for future in futures]
 
 
 class _StoppedError(Exception):
     """Another chain failed, or the user interrupted."""
 
 
-def _run(chain: Chain, settings: SamplerSettings, path: Path, tick: Callable[[], None]) -> ChainDraws:
-    H, (G, P) = chain.zeta.size, chain.z.shape
+def _warm(chain: Chain, begin: int, end: int, iterations: int, tick: Callable[[], None]) -> float:
+    """Make the steps of a warm-up from `begin` up to, but not including, `end`; returns the seconds that they took."""
     began = time.perf_counter()
-    for iteration in range(settings.warmup):
-        chain.warm(iteration, settings.warmup)
+    for iteration in range(begin, end):
+        chain.warm(iteration, iterations)
         tick()
+    return time.perf_counter() - began
+
+
+def _draw(chain: Chain, settings: SamplerSettings, seconds: float, path: Path, tick: Callable[[], None]) -> ChainDraws:
+    """Finish the warm-up, of which so many seconds have passed, and draw."""
+    H, (G, P) = chain.zeta.size, chain.z.shape
+    seconds += _warm(chain, seen(settings.warmup)[1], settings.warmup, settings.warmup, tick)
     warmed = time.perf_counter()
     kept = np.memmap(path, dtype=np.float32, mode="w+", shape=(settings.kept_draws, H + G * P))
     stats: Float = np.empty((settings.kept_draws, 7))
@@ -120,6 +156,6 @@ def _run(chain: Chain, settings: SamplerSettings, path: Path, tick: Callable[[],
         names=tuple(names),
         sampler=stats,
         draws=kept,
-        warmup_seconds=warmed - began,
+        warmup_seconds=seconds,
         sampling_seconds=time.perf_counter() - warmed,
     )

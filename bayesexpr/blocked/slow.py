@@ -20,7 +20,7 @@ BATCH = 20
 LEAST_BATCHES = 5
 """Batches below which their means say nothing about a gene."""
 
-SLOW = 5.0
+SLOW = 4.0
 """Iterations worth one independent draw, above which a gene is slow; half of all genes need less than 1.5."""
 
 AT_MOST = 0.05
@@ -36,7 +36,7 @@ class Mixing:
     """
 
     def __init__(self) -> None:
-        self._count = 0
+        self._count = self._batches = 0
         self._all: list[Float] = []
         self._batch: Float = np.zeros(())
         self._means: list[Float] = []
@@ -52,13 +52,27 @@ class Mixing:
         _add(self._all, z)
         if self._count % BATCH == 0:
             _add(self._means, self._batch / BATCH)
+            self._batches += 1
+
+    @classmethod
+    def together(cls, chains: list[Mixing]) -> Mixing:
+        """Take all chains' iterations together: what one chain happened not to see in the warm-up, another one did."""
+        out = cls()
+        for one in chains:
+            if not one._count:
+                continue
+            out._count += one._count
+            out._batches += one._batches
+            pairs = zip((out._all, out._means), (one._all, one._means), strict=True)
+            for sums, more in pairs:
+                sums[:] = [a + b for a, b in zip(sums, more, strict=True)] if sums else list(more)
+        return out
 
     def iterations_per_draw(self) -> Float:
         """Return the iterations [G] worth one independent draw of a gene's slowest coordinate; 0 if few are seen."""
-        batches = self._count // BATCH
-        if batches < LEAST_BATCHES:
+        if self._batches < LEAST_BATCHES:
             return np.zeros(len(self._all[0]) if self._all else 0)
-        draws, means = _variance(self._all, self._count), _variance(self._means, batches)
+        draws, means = _variance(self._all, self._count), _variance(self._means, self._batches)
         ratio = np.divide(BATCH * means, draws, out=np.full_like(draws, float(BATCH)), where=draws > 0)
         return np.asarray(ratio.max(axis=1))
 

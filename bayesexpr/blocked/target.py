@@ -47,6 +47,8 @@ class Target:
         The kernel's core as a shared library.
     threads
         Threads that share the genes.
+    core
+        Counts and designs as laid out for another target of the same data; laid out anew unless given.
     """
 
     def __init__(
@@ -57,14 +59,15 @@ class Target:
         library: Path,
         *,
         threads: int = 1,
+        core: GeneCore | None = None,
     ) -> None:
         self.model, self.data, self.whitening = model, data, whitening
         self._library, self._threads = library, threads
         self.at: Layout = model.layout(data)
         self.nu = 0.0 if model.options["effects"] == "normal" else SLAB_NU
         designs = (data["component_design"], data["nuisance_design"])
-        core = GeneCore(library, data["count"], *designs, data["log_length"], trend=self.at.trend)
-        self._core = WhitenedCore(core, whitening.center, whitening.scale, whitening.slope, threads=threads)
+        self.core = core or GeneCore(library, data["count"], *designs, data["log_length"], trend=self.at.trend)
+        self._core = WhitenedCore(self.core, whitening.center, whitening.scale, whitening.slope, threads=threads)
         self._basis = sum_to_zero_basis(self.at.S)
         self._term = np.asarray(data["nuisance_term"], dtype=np.int64)
         self._held = np.asfortranarray(1 - np.minimum(whitening.scale[:, self.at.u], 1.0) ** 2)

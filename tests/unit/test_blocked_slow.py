@@ -11,8 +11,8 @@ import pytest
 from test_blocked import exact_quantiles, small_target, study
 
 from bayesexpr.blocked import chain as chain_module
-from bayesexpr.blocked import slow
-from bayesexpr.blocked.chain import Chain
+from bayesexpr.blocked import sampling, slow
+from bayesexpr.blocked.chain import Chain, seen
 from bayesexpr.blocked.slow import BATCH, LEAST_BATCHES, SLOW, Further, Mixing
 from bayesexpr.blocked.target import Target
 from bayesexpr.empirical_bayes.hyper import marginal
@@ -21,6 +21,7 @@ from bayesexpr.empirical_bayes.whitening import warm_start
 from bayesexpr.models.de_layout import Whitening
 from bayesexpr.models.negative_binomial_de import NegativeBinomialDE
 from bayesexpr.posterior.diagnostics import ess_bulk
+from bayesexpr.stan.settings import SamplerSettings
 
 SLOW_GENES, STICKY_GENE = (5, 40), 20
 ONE_SIDED = ([0, 0, 0, 0, 81, 87, 129, 213], [0, 0, 0, 0, 15, 7, 6, 13])
@@ -41,7 +42,7 @@ def autoregressive(genes: int, iterations: int, memory: Any, seed: int) -> Any:
     return np.array(draws)
 
 
-def seen(draws: Any) -> Mixing:
+def mixing_of(draws: Any) -> Mixing:
     mixing = Mixing()
     for z in draws:
         mixing.add(np.asfortranarray(z))
@@ -54,30 +55,42 @@ def test_iterations_per_draw_are_those_of_autoregressions() -> None:
         # of a mean of b draws: (1 + 2 sum_{k<b} (1 - k / b) rho^k) / b
         lags = np.arange(1, BATCH)
         expected = 1 + 2 * ((1 - lags / BATCH) * memory**lags).sum()
-        found = seen(autoregressive(2000, 400, memory, 1)[..., :1]).iterations_per_draw()
+        found = mixing_of(autoregressive(2000, 400, memory, 1)[..., :1]).iterations_per_draw()
         assert abs(np.median(found) / expected - 1) < 0.15
 
 
 def test_slow_genes_are_found_and_few() -> None:
     memory = np.zeros(200)
     memory[[3, 50, 51, 199]] = 0.97
-    mixing = seen(autoregressive(200, 400, memory, 2))
+    mixing = mixing_of(autoregressive(200, 400, memory, 2))
     np.testing.assert_array_equal(mixing.slow(), [3, 50, 51, 199])
     assert mixing.iterations_per_draw()[3] > SLOW
     # the negative control: where all mix well, none is slow
-    assert seen(autoregressive(200, 400, 0.0, 2)).slow().size == 0
+    assert mixing_of(autoregressive(200, 400, 0.0, 2)).slow().size == 0
     # no more than one in twenty, and of those the slowest
     memory = np.where(np.arange(200) < 100, 0.0, np.where(np.arange(200) < 190, 0.8, 0.995))
-    many = seen(autoregressive(200, 2000, memory, 3))
+    many = mixing_of(autoregressive(200, 2000, memory, 3))
     assert (many.iterations_per_draw() > SLOW).sum() > 50
     np.testing.assert_array_equal(many.slow(), np.arange(190, 200))
+
+
+def test_chains_are_taken_together() -> None:
+    """A gene that two chains of four saw elsewhere is slow, though none saw it move slowly; seed 5."""
+    draws = [autoregressive(100, 400, 0.0, seed) for seed in (5, 6, 7, 8)]
+    whole = Mixing.together([mixing_of(one) for one in draws]).iterations_per_draw()
+    np.testing.assert_allclose(whole, mixing_of(np.concatenate(draws)).iterations_per_draw())
+    draws[1][:, 3] += 1.5
+    draws[2][:, 3] += 1.5
+    mixings = [mixing_of(one) for one in draws]
+    assert [one.slow().size for one in mixings] == [0, 0, 0, 0]
+    np.testing.assert_array_equal(Mixing.together([Mixing(), *mixings]).slow(), [3])
 
 
 def test_a_gene_that_stood_still_is_slow_and_too_few_batches_tell_nothing() -> None:
     draws = autoregressive(40, LEAST_BATCHES * BATCH, 0.0, 4)
     draws[:, 7] = 1.5
-    assert 7 in seen(draws).slow()
-    assert seen(draws[:-1]).slow().size == 0
+    assert 7 in mixing_of(draws).slow()
+    assert mixing_of(draws[:-1]).slow().size == 0
     assert Mixing().slow().size == 0
 
 
@@ -201,10 +214,12 @@ def test_what_the_warm_up_chose_stays(library: Path, monkeypatch: pytest.MonkeyP
     model, data = study("spike_slab", 40)
     maps = warm_start(model, data, np.random.default_rng(1), library).whitening
     chain = still(Target(model, data, maps, library), np.random.default_rng(12))
+    assert seen(240) == (60, 180)
     for iteration in range(240):
+        if iteration == 180:
+            assert chain.leaps == 7
+            chain.move_further(chain.mixing.slow())
         before = chain.log_step.copy()
-        assert (chain.further is None) == (iteration <= 180)
-        assert chain.further is not None or chain.leaps == 7
         chain.warm(iteration, 240)
         assert not np.array_equal(before, chain.log_step)
     fixed, chosen = tuned(chain), chain.further
@@ -217,6 +232,27 @@ def test_what_the_warm_up_chose_stays(library: Path, monkeypatch: pytest.MonkeyP
     assert chain.further is chosen
     for one, other in zip(fixed, tuned(chain), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_all_chains_move_the_same_genes_further(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 genes, three chains of 240 + 20 iterations, seed 13: the same draws whether they run at once or in turn.
+
+    The negative control: where no gene is slow, nothing is moved further, and draws are others.
+    """
+    model, data = study("spike_slab", 40)
+    warm = warm_start(model, data, np.random.default_rng(1), library)
+    found = []
+    for number, (limit, cores) in enumerate([(0.5, 1), (0.5, 2), (np.inf, 1)]):
+        monkeypatch.setattr(slow, "SLOW", limit)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        settings = SamplerSettings(chains=3, warmup=240, draws=20, seed=13, cores=cores)
+        found.append(sampling.sample(model, data, warm, library, settings, folder))
+    for one, other, plain in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.draws, other.draws)
+        np.testing.assert_allclose(one.sampler[:, 4], 7 + 9 * 2 / 40)
+        np.testing.assert_array_equal(plain.sampler[:, 4], 7)
+        assert not np.array_equal(one.draws, plain.draws)
 
 
 def tuned(chain: Chain) -> list[Any]:
