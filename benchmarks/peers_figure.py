@@ -45,8 +45,8 @@ def draw(record: dict[str, Any], target: Path, title: str) -> None:
         bars = panel.barh(
             [labels[name] for name in found], heights, color=["#0072b2" if mine else "#999999" for mine in ours]
         )
-        panel.bar_label(bars, [f"{value:.3g}" for value in heights], padding=3)
-        panel.margins(x=0.15)
+        panel.bar_label(bars, [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in heights], padding=3)
+        panel.margins(x=0.2)
         panel.invert_yaxis()
         panel.set_title(words)
         panel.set_xlabel("least effective draws per processor second")
