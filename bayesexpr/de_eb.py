@@ -142,7 +142,8 @@ def sample_approximately(
 
     def tasks() -> Iterator[GeneTask]:
         for some in gene_ranges(G, GENES_PER_TASK):
-            yield GeneTask(study.subset(some), some, hyper.center, theta, hyper.score[some], seed)
+            near = None if hyper.proposal is None else hyper.proposal.of(some)
+            yield GeneTask(study.subset(some), some, hyper.center, theta, hyper.score[some], seed, near)
 
     names = ("k", "ess_bulk", "ess_tail", "rhat")
     found = {name: np.empty(G) for name in (*names, "dispersion")}

@@ -41,6 +41,9 @@ makes do with those of the climb."""
 GENES_PER_TASK = 512
 """Genes whose modes are looked for together."""
 
+KEPT_BYTES = 2**28
+"""What the proposals of all genes may take of the memory for them to be kept from one pass to the next."""
+
 NEAR = 1.0
 """Length of a step for each hyperparameter, in the posterior standard deviations of a study of the genes at hand, below
 which the mode is near."""
@@ -61,7 +64,8 @@ from it the observed information says little of what lies between, and takes dir
 
 INFORMATION_COUNTS, INFORMATION_GENES = 2**14, 512
 """The information is computed from so many counts, and genes at least: a choice of genes stands for all where there are
-more. Of each, all draws are used: what the data leave missing is most of it, and what is known a small difference."""
+more; on the way up so many genes do. Of each, all draws are used: what the data leave missing is most of it, and what
+is known a small difference."""
 
 PRIOR_DRAWS = 16
 """Draws of the hyperparameters over which the prior's slope is averaged."""
@@ -77,6 +81,8 @@ class HyperPosterior:
         [H] and [H, H].
     score
         [G, H] derivative of each gene's log marginal likelihood, averaged over the distribution.
+    proposal
+        What draws of all genes were proposed from near by; None where it would fill the memory.
     steps
         Length of each step that led to the center: root mean square over the hyperparameters, in posterior standard
         deviations.
@@ -85,6 +91,7 @@ class HyperPosterior:
     center: Float
     covariance: Float
     score: Float
+    proposal: Proposal | None
     steps: tuple[float, ...]
 
     def draw(self, number: int, rng: np.random.Generator) -> Float:
@@ -119,27 +126,27 @@ def learn(
     every = np.arange(G)
     # the scores of a choice of genes are not at hand for all: the first pass does without, and another one follows
     known = slopes.score if len(genes) == G else np.zeros((G, theta.size))
-    proposals = None
+    proposal = None
     for number in range(PASSES):
         draws = CLIMB_DRAWS if number == 0 and len(genes) < G else DRAWS
         about = _about(theta, covariance, draws, np.random.default_rng([seed, STREAM, 1, number]))
         key = seed, STREAM, CLIMBS + number
-        slopes = _slopes(study, every, theta, about, key, threads, known=known, proposals=proposals)
+        slopes = _slopes(study, every, theta, about, key, threads, known=known, proposal=proposal)
         theta, covariance, length = _step(G, slopes, log_prior, theta, about)
         lengths.append(length)
-        known, proposals = slopes.score, slopes.proposals
+        known, proposal = slopes.score, slopes.proposal
         if length < SHORT and draws == DRAWS:
             break
-    return HyperPosterior(theta, covariance, slopes.score, tuple(lengths))
+    return HyperPosterior(theta, covariance, slopes.score, slopes.proposal, tuple(lengths))
 
 
 @dataclass(frozen=True)
 class _Slopes:
-    """Score [gene, H] of each gene, the information [H, H] of all of them, and what was drawn from, by task."""
+    """Score [gene, H] of each gene, the information [H, H] of all of them, and what was drawn from if it is kept."""
 
     score: Float
     information: Float
-    proposals: tuple[Proposal, ...]
+    proposal: Proposal | None
 
 
 def _about(theta: Float, covariance: Float, draws: int, rng: np.random.Generator) -> Float:
@@ -190,7 +197,7 @@ def _slopes(
     threads: int,
     *,
     known: Float | None = None,
-    proposals: tuple[Proposal, ...] | None = None,
+    proposal: Proposal | None = None,
 ) -> _Slopes:
     """Scores and information of some genes, averaged over draws of the hyperparameters.
 
@@ -200,34 +207,34 @@ def _slopes(
         Draws [draw, H] about `theta`, or as many copies of it.
     known
         [G, H] scores of all genes at `theta`.
-    proposals
-        What to draw from, by task, as an earlier pass over the same genes made it near by; made anew unless given.
+    proposal
+        What to draw from, as an earlier pass over the same genes made it near by; made anew unless given.
     """
     hyper = HyperDraws.of(study, about)
-    enough = max(INFORMATION_GENES, INFORMATION_COUNTS // study.full["S"])
+    enough = INFORMATION_GENES if known is None else max(INFORMATION_GENES, INFORMATION_COUNTS // study.full["S"])
     apart = max(1, len(genes) // enough)
     seen = np.zeros((study.full["G"], theta.size)) if known is None else known
-    tasks = list(gene_ranges(len(genes), GENES_PER_TASK))
 
-    def work(number: int) -> _Slopes:
-        many = tasks[number]
-        proposal = proposals[number] if proposals else propose(study.subset(genes[many]), theta)
+    def work(many: NDArray[np.int64]) -> _Slopes:
+        own = proposal.of(many) if proposal is not None else propose(study.subset(genes[many]), theta)
         score, information = np.zeros((len(many), theta.size)), np.zeros((theta.size, theta.size))
         for few in gene_ranges(len(many)):
             here = genes[many[few]]
             some = study.subset(here)
-            drawn = weigh(some, here, proposal.of(few), hyper, seed, seen[here])
+            drawn = weigh(some, here, own.of(few), hyper, seed, seen[here])
             inner = prior_scores(some, drawn.place, drawn.found, hyper)
             outer, others = drawn.target.other_scores(drawn.place, drawn.found, drawn.weight, hyper)
             score[np.ix_(few, inner.places)], score[np.ix_(few, outer)] = inner.average(drawn.weight), others
             part = np.arange(0, len(few), apart)
             kept = drawn.place[part], drawn.found.of(part), drawn.weight[part], hyper
             information += len(few) / len(part) * observed_information(some.subset(part), *kept)
-        return _Slopes(score, information, (proposal,))
+        kept_too = proposal is None and known is not None and own.bytes * len(genes) <= KEPT_BYTES * len(many)
+        return _Slopes(score, information, own if kept_too else None)
 
-    parts = list(in_threads(work, range(len(tasks)), threads))
+    parts = list(in_threads(work, gene_ranges(len(genes), GENES_PER_TASK), threads))
+    made = [p.proposal for p in parts if p.proposal is not None]
     return _Slopes(
         np.concatenate([p.score for p in parts]),
         np.sum([p.information for p in parts], axis=0),
-        tuple(p.proposals[0] for p in parts),
+        Proposal.join(made) if made else proposal,
     )

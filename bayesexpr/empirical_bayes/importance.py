@@ -63,6 +63,8 @@ class GeneTask:
         [gene, H] derivative of each gene's log marginal likelihood at `center`.
     seed
         Of the fit.
+    proposal
+        What to propose from, made at hyperparameters near `center`; made there unless given.
     """
 
     study: Study
@@ -71,6 +73,7 @@ class GeneTask:
     theta: Float
     score: Float
     seed: int
+    proposal: Proposal | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def sample_genes(task: GeneTask) -> GeneSample:
     Genes whose weights are uneven get more proposals first.
     """
     G, draws = len(task.genes), len(task.theta)
-    proposal = propose(task.study, task.center)
+    proposal = task.proposal or propose(task.study, task.center)
     found = _Found(np.empty((G, task.study.at.P, draws)), *(np.full(G, np.nan) for _ in range(4)))
     _sample(task, np.arange(G), proposal, 1, found)
     poor = ~(np.minimum(found.bulk, found.tail) >= ENOUGH * draws) | ~(found.k <= reliable_k(draws))

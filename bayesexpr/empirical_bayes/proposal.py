@@ -8,9 +8,10 @@ say of all else. Half of a mode's share is proposed on either side of its disper
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +141,18 @@ class Proposal:
             share=self.share[genes],
             follow=self.follow[genes],
         )
+
+    @classmethod
+    def join(cls, parts: Sequence[Proposal]) -> Proposal:
+        """Put the proposals of consecutive genes, made at the same hyperparameters, one after another."""
+        along = {"center": 1, "root": 1, "back": 1, "share": 0, "follow": 0}
+        joined: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts], axis) for n, axis in along.items()}
+        return replace(parts[0], **joined)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of the memory."""
+        return sum(a.nbytes for a in (self.center, self.root, self.back, self.share, self.follow))
 
     def moved(self, theta: Float) -> Float:
         """How far [gene, P, draw] the coordinates are moved for hyperparameters [draw, H]."""
