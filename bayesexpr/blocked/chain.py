@@ -35,12 +35,13 @@ STEPS = (0.05, 1.0)
 GENE_JITTER = (0.8, 1.2)
 """Factors on the step size between which a trajectory's is drawn, so that none closes a circle."""
 
-SHORT_JITTER = (0.1, 0.5)
-"""Factors of a short trajectory. Where a gene's dispersion is small its other coordinates are known far better than on
-average: a gene that got there refuses trajectories of the usual step size for hundreds of iterations."""
+SHORT_JITTER = (0.2, 1.0)
+"""Factors of a shorter trajectory. Where a gene's dispersion is small its other coordinates are known far better than
+on average: a gene that got there refuses trajectories of the usual step size for hundreds of iterations."""
 
-SHORT_SHARE = 0.125
-"""Share of the trajectories that are short, whichever the gene and wherever it is."""
+SHORT_SHARE = 0.5
+"""Share of the trajectories that are shorter, whichever the gene and wherever it is: so many cost the others nothing,
+and free a gene within some tens of iterations."""
 
 HYPER_JITTER = (0.3, 1.1)
 """Factors on the hyperparameters' step size; short steps enter where their density is bent more than on average."""
@@ -157,7 +158,7 @@ class Chain:
             self.further_log_step = _fitted(self.further_log_step, np.where(usual, further_gain, 0.0), accepted)
 
     def _steps(self, log_step: Float) -> tuple[Float, NDArray[np.bool_]]:
-        """Step sizes of one trajectory each, and whether it is one of the usual length."""
+        """Step sizes of one trajectory each, and whether it is one of the usual length, for which they are fitted."""
         usual = self.rng.random(log_step.size) >= SHORT_SHARE
         low, high = (np.where(usual, *pair) for pair in zip(GENE_JITTER, SHORT_JITTER, strict=True))
         return np.exp(log_step) * self.rng.uniform(low, high), usual
