@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 
 SAMPLER_LABELS = ("lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy")
+LARGEST_LOG_MEAN = 300.0
+"""Of a draw far out, where counts near 2^31 tell nothing of a dispersion: what lies above is as improbable."""
+
 SCREEN_DRAWS = 10
 """Draws from which every count's tail probability is computed: genes with a small one are looked at again."""
 
@@ -159,7 +162,7 @@ def screened_tails(block: GeneBlock, hyper: Mapping[str, Float], full: Mapping[s
     every = max(1, chains * draws // SCREEN_DRAWS)
     thin = replace(block.thin(every), genes=slice(None))
     eta = linear_predictor(thin, hyper["log_f"][:, ::every], here)
-    mu = np.exp(eta.reshape(-1, *eta.shape[2:]))
+    mu = np.exp(np.minimum(eta.reshape(-1, *eta.shape[2:]), LARGEST_LOG_MEAN))
     phi = np.exp(thin.log_phi.astype(float)).reshape(-1, thin.log_phi.shape[2])
     probability = thin.probability.astype(float).reshape(-1, *thin.probability.shape[2:])
     return tail_probability(here["count"], mu, phi, probability)

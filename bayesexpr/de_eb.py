@@ -159,14 +159,14 @@ def sample_approximately(
     tails = confirmed_tails(study, few, tails, threads)
     far = outlying(tails)
     genes = _gene_table(data, found, moved, far, np.exp(natural["log_f"]).mean(axis=(0, 1)), draws)
-    limit, shared = reliable_k(draws), _hyper_table(study, hyper)
+    limit, shared = reliable_k(draws), hyper_table(study, hyper)
     verdict = judge_approximation(
         status=genes["status"].to_numpy(),
         k=genes["k"].to_numpy(),
         moved=genes["moved"].to_numpy(),
         k_limit=limit,
         steps=hyper.steps,
-        spread={name: row["sd"] for name, row in shared.items()},
+        hyperparameters=shared,
     )
     fitted = np.asarray(data.genes, dtype=object)[data.expressed]
     diagnostics = {
@@ -208,7 +208,8 @@ def _gene_table(
     return pd.DataFrame(columns)
 
 
-def _hyper_table(study: Study, hyper: HyperPosterior) -> dict[str, dict[str, float]]:
+def hyper_table(study: Study, hyper: HyperPosterior) -> dict[str, dict[str, float]]:
+    """Posterior mean and standard deviation of every hyperparameter on the real line, by its name."""
     sd = np.sqrt(np.diag(hyper.covariance))
     return {
         name: {"mean": float(mean), "sd": float(spread)}

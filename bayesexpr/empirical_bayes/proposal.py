@@ -42,6 +42,11 @@ APART_BY, EACH = 0.9, 0.75
 """How far from the mean of a gene's dispersion the halves of its proposals are, and their standard deviation, in those
 of the dispersion's posterior. One piece for both leaves four times as many genes with uneven weights."""
 
+BENT = 25.0
+"""Squared distance, in posterior standard deviations, of a half's centre from where a straight line from the mode comes
+to, beyond which nothing is known of the funnel, and the half is as the whole: with counts of millions, and a dispersion
+that may be anything."""
+
 EVENLY = 0.1
 """What each mode's posterior probability is raised by before they become shares: a mode is tried where Laplace's
 approximation gives it too little."""
@@ -263,7 +268,11 @@ def _pieces(
         along[:, e], along[:, others] = 1.0, -np.einsum("gpq,gq->gp", inner, precision[:, others, e])
         spread = ((EACH * sd) ** 2)[:, None, None] * along[:, :, None] * along[:, None, :]
         spread[:, others[:, None], others] += inner
-        out.append((psi, spread))
+        bent = psi - found.mode - whole[:, :, e] / whole[:, e, [e]] * away[:, None]
+        sound = np.einsum("gp,gpq,gq->g", bent, precision, bent) < BENT
+        out.append(
+            (np.where(sound[:, None], psi, found.mean), np.where(sound[:, None, None], spread, whole)),
+        )
     return out
 
 

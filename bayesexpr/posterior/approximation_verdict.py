@@ -19,6 +19,10 @@ FEW_GENES = 500
 BROAD = 0.7
 """Posterior standard deviation of a hyperparameter, on the log scale, above which a normal distribution is in doubt."""
 
+NEAR_ZERO, BROAD_NEAR_ZERO = 0.05, 0.2
+"""Scale of the effects of other terms below which a standard deviation (of its logarithm) above the second is broad:
+below what the counts can tell from nothing, the posterior has a long tail on the left that a normal one lacks."""
+
 LONG_STEP = 1.0
 """Last step to the hyperparameters' mean, in posterior standard deviations, above which it may not have been reached;
 four times as long, and it has not. Proposals alone make steps of up to 0.8."""
@@ -75,7 +79,7 @@ def judge_approximation(
     moved: ArrayLike,
     k_limit: float,
     steps: Sequence[float],
-    spread: Mapping[str, float],
+    hyperparameters: Mapping[str, Mapping[str, float]],
     limits: Limits | None = None,
 ) -> Verdict:
     """Verdict on an empirical-Bayes fit.
@@ -89,6 +93,8 @@ def judge_approximation(
         k-hat above which genes were sampled by chains.
     steps : sequence of float
         Lengths of the steps to the hyperparameters' mean, in posterior standard deviations.
+    hyperparameters : mapping
+        Of each by its name, ``mean`` and ``sd`` on the real line.
     """
     limits = limits or Limits()
     words = np.asarray(status, dtype=str)
@@ -100,7 +106,7 @@ def judge_approximation(
             "that their marginal likelihood gives, and genes are sampled given draws from it.",
         ),
         _steps(steps),
-        _spread(spread),
+        _spread(hyperparameters),
         _weights(np.asarray(k, dtype=float)[answered], np.asarray(moved, dtype=bool)[answered], k_limit),
         _genes(words[answered], limits),
     ]
@@ -129,14 +135,30 @@ def _steps(steps: Sequence[float]) -> Finding:
     return Finding(0 if steps[-1] <= LONG_STEP else 1 if steps[-1] <= 4 * LONG_STEP else 2, text)
 
 
-def _spread(spread: Mapping[str, float]) -> Finding:
+def little_known(hyperparameters: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Names of the hyperparameters whose posterior may be far from a normal one: broad, or scales near zero."""
+
+    def limit(name: str, mean: float) -> float:
+        return BROAD_NEAR_ZERO if name.startswith("log_tau") and mean < np.log(NEAR_ZERO) else BROAD
+
     # sigma_phi at its bound is broad on the real line and sharp where it matters
-    broad = [name for name, sd in spread.items() if not sd <= BROAD and name != "logit_sigma_phi"]
+    return [
+        name
+        for name, one in hyperparameters.items()
+        if not one["sd"] <= limit(name, one["mean"]) and name != "logit_sigma_phi"
+    ]
+
+
+def _spread(hyperparameters: Mapping[str, Mapping[str, float]]) -> Finding:
+    broad = little_known(hyperparameters)
     if not broad:
-        return Finding(0, f"No hyperparameter is known worse than within {BROAD:g} (posterior sd, logarithms).")
+        return Finding(
+            0,
+            f"No hyperparameter is known worse than within {BROAD:g} (posterior sd, logarithms), no scale is near 0.",
+        )
     return Finding(
         1,
-        f"Little is known of {', '.join(broad)} (posterior sd above {BROAD:g} on the log scale), as of a scale near 0: "
+        f"Little is known of {', '.join(broad)} (posterior sd above {BROAD:g} on the log scale, or a scale near 0): "
         "a normal distribution may be far from the posterior, and effects that it governs too sure. Methods nuts and "
         "blocked make no such assumption.",
     )

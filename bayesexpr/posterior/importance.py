@@ -79,7 +79,9 @@ def smoothed_weights(log_ratios: ArrayLike) -> tuple[Float, Float]:
     middle = (np.arange(tail) + 0.5) / tail
     k = shape[:, None]
     flat = np.abs(k) < 1e-8
-    quantile = np.where(flat, -np.log1p(-middle), np.expm1(-k * np.log1p(-middle)) / np.where(flat, 1.0, k))
+    quantile = np.where(
+        flat, -np.log1p(-middle), np.expm1(np.minimum(-k * np.log1p(-middle), 600.0)) / np.where(flat, 1.0, k)
+    )
     smooth = np.minimum(cut + scale[:, None] * quantile, 1.0)
     weight[rows, top[:, 1:]] = np.where(spread[:, None], smooth, weight[rows, top[:, 1:]])
     weight /= weight.sum(axis=1, keepdims=True)

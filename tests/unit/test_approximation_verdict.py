@@ -55,7 +55,12 @@ def test_statuses(other: dict[str, Any], status: str) -> None:
 
 
 def verdict(
-    status: str = "ok", genes: int = GENES, bad: int = 0, steps: tuple[float, ...] = (2.0, 0.1), tau: float = 0.1
+    status: str = "ok",
+    genes: int = GENES,
+    bad: int = 0,
+    steps: tuple[float, ...] = (2.0, 0.1),
+    tau: float = 0.1,
+    log_tau: float = -1.0,
 ) -> Any:
     statuses = np.array([status] * bad + ["ok"] * (genes - bad), dtype=object)
     moved = np.arange(genes) < 3
@@ -65,7 +70,7 @@ def verdict(
         moved=moved,
         k_limit=0.7,
         steps=steps,
-        spread={"logit_sigma_phi": 1.2, "log_tau[0]": tau},
+        hyperparameters={"logit_sigma_phi": {"mean": 3.0, "sd": 1.2}, "log_tau[0]": {"mean": log_tau, "sd": tau}},
     )
 
 
@@ -88,6 +93,9 @@ def test_a_sound_approximation_is_trusted_and_called_one() -> None:
         ({"status": "high_rhat", "bad": 50}, "not trustworthy", "50 high_rhat"),
         ({"genes": 60}, "use with care", "Only 60 genes"),
         ({"tau": 1.5}, "use with care", "Little is known of log_tau[0] "),
+        ({"tau": 0.3, "log_tau": -4.0}, "use with care", "a scale near 0"),
+        ({"tau": 0.3}, "trustworthy", ""),
+        ({"tau": 0.1, "log_tau": -4.0}, "trustworthy", ""),
     ],
 )
 def test_what_is_wrong_is_said_first(given: dict[str, Any], level: str, words: str) -> None:
