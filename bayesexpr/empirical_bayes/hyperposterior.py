@@ -67,6 +67,10 @@ INFORMATION_COUNTS, INFORMATION_GENES = 2**14, 512
 more; on the way up so many genes do. Of each, all draws are used: what the data leave missing is most of it, and what
 is known a small difference."""
 
+STEADY = 0.5
+"""k-hat below which the weights of scores are not smoothed: smoothing takes from the tails, a little from every gene,
+which adds up to two posterior standard deviations of the spread of donors in a study of 33,000 genes."""
+
 PRIOR_DRAWS = 16
 """Draws of the hyperparameters over which the prior's slope is averaged."""
 
@@ -188,6 +192,14 @@ def _step(
     return theta + step, np.asarray((vector / value) @ vector.T), length
 
 
+def _without_bias(weight: Float) -> Float:
+    """Change weights [gene, draw] so that means by them have no bias of the order of one over the draws.
+
+    That of a mean by normalised weights is -sum w^2 (x - mean), a small thing for a gene; all genes add it up.
+    """
+    return np.asarray(weight * (1 + weight - np.einsum("gs,gs->g", weight, weight)[:, None]))
+
+
 def _slopes(
     study: Study,
     genes: NDArray[np.int64],
@@ -223,8 +235,9 @@ def _slopes(
             some = study.subset(here)
             drawn = weigh(some, here, own.of(few), hyper, seed, seen[here])
             inner = prior_scores(some, drawn.place, drawn.found, hyper)
-            outer, others = drawn.target.other_scores(drawn.place, drawn.found, drawn.weight, hyper)
-            score[np.ix_(few, inner.places)], score[np.ix_(few, outer)] = inner.average(drawn.weight), others
+            even = _without_bias(np.where((drawn.k < STEADY)[:, None], drawn.raw, drawn.weight))
+            outer, others = drawn.target.other_scores(drawn.place, drawn.found, even, hyper)
+            score[np.ix_(few, inner.places)], score[np.ix_(few, outer)] = inner.average(even), others
             part = np.arange(0, len(few), apart)
             kept = drawn.place[part], drawn.found.of(part), drawn.weight[part], hyper
             information += len(few) / len(part) * observed_information(some.subset(part), *kept)

@@ -90,8 +90,8 @@ class Weighted:
         [gene, P, draw] the same, moved.
     found
         The genes there.
-    weight
-        [gene, draw], each gene's summing to one.
+    weight, raw
+        [gene, draw], each gene's summing to one, with the tail smoothed and as it is.
     k
         [gene] k-hat.
     """
@@ -102,6 +102,7 @@ class Weighted:
     place: Float
     found: Evaluation
     weight: Float
+    raw: Float
     k: Float
 
 
@@ -123,7 +124,10 @@ def weigh(
     seen = (score[:, None] @ (hyper.theta - proposal.theta).T)[:, 0]  # gene by gene: too small for BLAS's own threads
     logs = found.log_density - log_proposal - seen
     weight, k = smoothed_weights(logs)
-    return Weighted(target, proposal, psi, place, found, weight, k)
+    with np.errstate(invalid="ignore"):  # a gene with a ratio that is no number has a k-hat that is none
+        raw = np.exp(logs - logs.max(axis=1, keepdims=True))
+        raw /= raw.sum(axis=1, keepdims=True)
+    return Weighted(target, proposal, psi, place, found, weight, raw, k)
 
 
 @dataclass(frozen=True)
