@@ -8,6 +8,8 @@ Such genes are few. They make a second, longer trajectory in each iteration, sid
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,10 @@ SLOW = 4.0
 
 AT_MOST = 0.05
 """Largest share of the genes that are moved further: what bounds the cost, a tenth of an iteration."""
+
+
+STILL = 1e-12
+"""Variance, as a share of the mean square, below which a coordinate has not moved: it is rounding."""
 
 
 class Mixing:
@@ -73,13 +79,14 @@ class Mixing:
         if self._batches < LEAST_BATCHES:
             return np.zeros(len(self._all[0]) if self._all else 0)
         draws, means = _variance(self._all, self._count), _variance(self._means, self._batches)
-        ratio = np.divide(BATCH * means, draws, out=np.full_like(draws, float(BATCH)), where=draws > 0)
+        moved = draws > STILL * self._all[1] / self._count
+        ratio = np.divide(BATCH * means, draws, out=np.full_like(draws, float(BATCH)), where=moved)
         return np.asarray(ratio.max(axis=1))
 
     def slow(self) -> NDArray[np.int64]:
         """Return the slow genes, in their order; the slowest ones if there are too many."""
         needed = self.iterations_per_draw()
-        slowest = np.argsort(-needed, kind="stable")[: int(AT_MOST * len(needed))]
+        slowest = np.argsort(-needed, kind="stable")[: math.ceil(AT_MOST * len(needed))]
         return np.sort(slowest[needed[slowest] > SLOW])
 
 

@@ -86,9 +86,10 @@ def test_chains_are_taken_together() -> None:
     np.testing.assert_array_equal(Mixing.together([Mixing(), *mixings]).slow(), [3])
 
 
-def test_a_gene_that_stood_still_is_slow_and_too_few_batches_tell_nothing() -> None:
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1.5])  # sums of a tenth are rounded, of three halves not
+def test_a_gene_that_stood_still_is_slow_and_too_few_batches_tell_nothing(value: float) -> None:
     draws = autoregressive(40, LEAST_BATCHES * BATCH, 0.0, 4)
-    draws[:, 7] = 1.5
+    draws[:, 7] = value
     assert 7 in mixing_of(draws).slow()
     assert mixing_of(draws[:-1]).slow().size == 0
     assert Mixing().slow().size == 0
