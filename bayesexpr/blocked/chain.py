@@ -14,8 +14,8 @@ from bayesexpr.blocked.target import Target
 from bayesexpr.distributions import Float
 
 GENE_LEAPS = 3
-"""Steps of a gene's trajectory: of 0.6 to 1 posterior standard deviations each, a quarter of a circle or more, but for the
-shorter ones."""
+"""Steps of a gene's trajectory: of 0.6 to 1 posterior standard deviations each, a quarter of a circle or more, but for
+the shorter ones."""
 
 FURTHER_LEAPS = 9
 """Steps of the second trajectory of a gene that mixes slowly: enough to cross four times its approximate spread."""
