@@ -84,19 +84,19 @@ def one(method: str, axis: str, size: int, cores: int, again: bool) -> None:
     """Run one size and add it to the record, unless it is there for this code."""
     here = {"method": method, "axis": axis, "size": size}
     study = {**OTHER, axis: size}
-    made_by = {"code": code_digest(), "settings": settings_of(method, study["genes"]), "machine": machine(cores)}
+    how = {"code": code_digest(), "settings": settings_of(method, study["genes"]), "machine": machine(cores)}
     known = [run for run in (read("growth") or {"runs": []})["runs"] if here.items() <= run.items()]
-    if known and made_by.items() <= known[0].items() and not again:
+    if known and how.items() <= known[0].items() and not again:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder, target = write_study(Path(scratch) / "study", study["genes"], study["samples"]), Path(scratch) / "run"
         command = [sys.executable, "-m", "bayesexpr", "de", str(folder / "counts.csv.gz"), str(folder / "samples.csv")]
         command += [*QUESTION, "--method", method, "--cores", str(cores), "--quiet", "-o", str(target)]
-        command += [word for name, value in made_by["settings"].items() for word in (f"--{name}", str(value))]
+        command += [word for name, value in how["settings"].items() for word in (f"--{name}", str(value))]
         used = measure(command, say=False)
         steps = steps_of(json.loads((target / "diagnostics.json").read_text()), used) if method == "nuts" else {}
     others = [run for run in (read("growth") or {"runs": []})["runs"] if not here.items() <= run.items()]
-    runs = sorted([*others, {**here, **used.record(), **steps, **made_by}], key=place)
+    runs = sorted([*others, {**here, **used.record(), **steps, **how}], key=place)
     write("growth", {"runs": runs, "exponents": exponents(runs)})
     print(f"{method}, {size} {axis}: {used.cpu_seconds:.1f} s of processor, {used.peak_memory_gb:.2f} GB", flush=True)
 
@@ -126,12 +126,14 @@ def place(run: Mapping[str, Any]) -> tuple[int, str, int]:
 def exponents(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
     """Return exponents of processor time and memory by method and axis, where there are three sizes or more.
 
-    Of NUTS also that of a leapfrog step's processor time.
+    Of the runs that were made by the code, and on the machine, of the largest. Of NUTS also that of a leapfrog step's
+    processor time.
     """
     out: dict[str, dict[str, dict[str, float]]] = {}
     for method in METHODS:
         for axis in SIZES:
-            here = [run for run in runs if run["method"] == method and run["axis"] == axis]
+            all_of_it = [run for run in runs if run["method"] == method and run["axis"] == axis]
+            here = [run for run in all_of_it if made_by(run) == made_by(all_of_it[-1])]
             size, cpu, memory = (
                 np.array([float(run[name]) for run in here]) for name in ("size", "cpu_seconds", "peak_memory_gb")
             )
@@ -142,6 +144,11 @@ def exponents(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str
                     found["step_exponent"] = exponent(size, [run["cpu_ms_per_step"] for run in here])
                 out.setdefault(method, {})[axis] = {name: round(value, 3) for name, value in found.items()}
     return out
+
+
+def made_by(run: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Code and machine of a run."""
+    return run.get("code"), run.get("machine")
 
 
 def exponent(size: Any, cost: Any, within: float = WITHIN) -> float:

@@ -116,9 +116,12 @@ def threads(folder: Path = RESULTS) -> str:
         rows.append(("a gradient by itself", f"{one:.2f} ms", f"{two:.2f} ms", f"{one / two:.2f}"))
     for method, seconds in {} if chains is None else chains["seconds"].items():
         one, two = (median(each) for each in seconds.values())
-        words = f"{chains['draws']} draws of a chain by {method}"
+        words = (
+            f"{chains['draws']} draws of a chain by {method}{', other work on the cores' if chains['shared'] else ''}"
+        )
         rows.append((words, f"{plain(one)} s", f"{plain(two)} s", f"{chains['one_over_two'][method]:.2f}"))
-    return markdown_table(("20,000 genes x 8 samples", "one thread", "two threads", "gain"), rows)
+    size = "" if chains is None else f"{chains['genes']:,} genes x {chains['samples']} samples"
+    return markdown_table((size, "one thread", "two threads", "gain"), rows)
 
 
 def plain(value: float) -> str:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a script of the benchmarks, which are no package."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return load
 
 
 def run_record(method: str, **changed: Any) -> dict[str, Any]:
@@ -100,6 +85,18 @@ def test_exponents_are_those_of_the_large_sizes(module: Any) -> None:
     ]
     assert growth.exponents(runs) == {"eb": {"genes": {"exponent": 1.0, "last": 1.0, "memory_exponent": 0.0}}}
     assert growth.exponents(runs[:2]) == {}  # two points are a line whatever they are
+
+
+def test_runs_of_other_code_are_not_fitted_together(module: Any) -> None:
+    def run(size: int, seconds: float, code: str) -> dict[str, Any]:
+        common = {"method": "eb", "axis": "genes", "peak_memory_gb": 1.0, "machine": {"cores": 1}}
+        return {**common, "size": size, "cpu_seconds": seconds, "code": code}
+
+    new = [run(size, size / 1000, "new") for size in (1000, 2000, 4000)]
+    assert module("growth").exponents(new)["eb"]["genes"]["exponent"] == pytest.approx(1.0)
+    mixed = [run(500, 40.0, "old"), *new]
+    assert module("growth").exponents(mixed) == module("growth").exponents(new)
+    assert module("growth").exponents([*new[:2], run(4000, 9.0, "old")]) == {}  # one run is no growth
 
 
 def test_a_step_of_nuts_has_an_exponent_of_its_own(module: Any) -> None:
@@ -220,6 +217,23 @@ def test_rows_of_the_target_table_come_from_the_records(module: Any, tmp_path: P
     assert grown["genes, blocked"] == ("not measured", "")
 
 
+@pytest.mark.parametrize(
+    ("ratio", "ours", "theirs", "said"),
+    [
+        (40.0, False, False, ("40.0x", "yes, and the aim")),
+        (40.0, False, True, ("at most 40.0x", "not shown")),
+        (40.0, True, False, ("at least 40.0x", "yes, and the aim")),
+        (4.0, False, True, ("at most 4.0x", "**no**")),
+        (4.0, True, False, ("at least 4.0x", "not shown")),
+        (40.0, True, True, ("about 40.0x", "not shown")),
+    ],
+)
+def test_a_ratio_on_shared_cores_is_a_bound(
+    module: Any, ratio: float, ours: bool, theirs: bool, said: tuple[str, str]
+) -> None:
+    assert module("targets")._times(ratio, 10, 30, ours={"shared": ours}, theirs={"shared": theirs}) == said
+
+
 @pytest.mark.parametrize(("cpu", "said"), [(1300.0, "**no**"), (1100.0, "not shown")])
 def test_a_wall_time_on_shared_cores_is_a_bound(module: Any, tmp_path: Path, cpu: float, said: str) -> None:
     targets, measuring = module("targets"), module("measuring")
@@ -246,128 +260,6 @@ def test_limits_of_r_hats_are_not_below_what_sound_chains_reach(module: Any) -> 
     targets = module("targets")
     table = pd.DataFrame({"rhat": 1.0, "ess_bulk": [400.0] * 5_000, "ess_tail": 400.0})
     assert 1.01 < targets.shared_limits(table[:10])[0] < targets.gene_limits(table)[0] < 1.06
-
-
-def test_peers_that_are_not_installed_are_skipped_with_the_way_to_install(
-    module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    peers = module("peers")
-    peers.needed("numpy")  # the control: what is there is not skipped
-    with pytest.raises(peers.NotInstalledError, match="no_such_sampler is not installed; make bench-peers"):
-        peers.needed("no_such_sampler")
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(
-        peers.NotInstalledError, match="Rscript is not installed; on Debian: apt-get install r-bioc-edger"
-    ):
-        peers.needed("edgeR")
-
-
-def test_what_was_measured_stays_where_a_peer_is_not_installed(
-    module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    peers = module("peers")
-    record: dict[str, Any] = {"same_model": {"numpyro": {"cpu_seconds": 9.0}}}
-    monkeypatch.setattr(peers, "read", lambda name, folder: record)
-    monkeypatch.setattr(peers, "write", lambda name, new, folder: record.update(new))
-    monkeypatch.setattr(peers, "draw", lambda found, target, title: None)
-    monkeypatch.setitem(peers.SAME_MODEL["numpyro"], "needs", "no_such_sampler")
-    monkeypatch.setitem(peers.SAME_MODEL["nutpie"], "needs", "no_such_sampler")
-    monkeypatch.setattr(sys, "argv", ["peers.py", "--only", "numpyro", "--only", "nutpie"])
-    assert peers.main() == 0
-    assert "numpyro: recorded" in capsys.readouterr().out
-    assert "not installed" in record["same_model"]["nutpie"]["skipped"]
-    monkeypatch.setattr(sys, "argv", ["peers.py", "--only", "numpyro", "--again"])
-    assert peers.main() == 0
-    assert "what is recorded stays" in capsys.readouterr().out
-    assert record["same_model"]["numpyro"] == {"cpu_seconds": 9.0}
-
-
-def test_a_trial_of_the_peers_records_nothing(
-    module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    peers, measuring = module("peers"), module("measuring")
-    asked: list[tuple[str, Any]] = []
-    for kind in ("same_model", "chapter", "count_test"):
-        monkeypatch.setattr(peers, kind, lambda name, sizes: asked.append((name, sizes)) or {"cpu_seconds": 1.0})
-    before = (peers.FIGURE.read_bytes(), measuring.read("peers"))
-    monkeypatch.setattr(sys, "argv", ["peers.py", "--trial"])
-    assert peers.main() == 0
-    assert [name for name, _ in asked] == [*peers.SAME_MODEL, *peers.CHAPTER, *peers.TESTS]
-    assert {sizes for _, sizes in asked} == {peers.TRIAL}
-    assert (peers.FIGURE.read_bytes(), measuring.read("peers")) == before
-    assert "recorded" not in capsys.readouterr().out
-    for sizes, most in ((peers.TRIAL, 40), (peers.RECORDED, 500)):
-        assert max(sizes.of(peers.SAME_MODEL["numpyro"])[part] for part in ("warmup", "draws")) == most
-
-
-def test_densities_that_differ_are_not_timed(module: Any) -> None:
-    peers = module("peers")
-    study: dict[str, Any] = {"density": np.array([-100.0, -120.0, -90.0])}
-    peers.study_parity("other", study, study["density"] + 7.0)  # a constant is left out
-    assert study["parity"] < 1e-12
-    with pytest.raises(SystemExit, match="is not ours"):
-        peers.study_parity("other", study, study["density"] * [1.0, 1.0, 1.001])
-
-
-def test_what_programs_read_is_what_was_written(module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    peers, exchange = module("peers"), module("peer_programs.exchange")
-    study = peers.flagship_study(40)
-    np.savez(tmp_path / "study.npz", **study)
-    read = exchange.Study.read(str(tmp_path / "study.npz"))
-    assert set(read.start) == set(read.points[2]) == set(exchange.NAMES)
-    assert np.array_equal(read.points[2]["d"], study["point_d"][2])
-    assert np.array_equal(np.ravel([read.start[name] for name in exchange.HYPER]), study["start_theta"][:9])
-    assert np.isfinite(study["density"]).all()
-    assert len(set(study["density"])) == 3
-    assert set(read.prior) >= {"mu_alpha_mean", "weight_concentration", "size_factor_sd", "nu"}
-
-
-def test_quantities_of_a_peer_are_on_our_scales(module: Any) -> None:
-    peers = module("peers")
-    rng = np.random.default_rng(1)
-    answer: dict[str, Any] = {name: rng.normal(size=(2, 5)) for name in peers.HYPER}
-    answer |= {"v": rng.normal(size=(2, 5, 7)), "alpha": rng.normal(size=(2, 5, 3)), "e": rng.normal(size=(2, 5, 3))}
-    d, u = rng.normal(size=(2, 2, 5, 3))
-    b = answer["m"][..., None] + np.exp(answer["log_s"])[..., None] * d
-    gamma = np.exp(answer["log_tau"])[..., None] * u
-    answer |= {"d": d, "u": u}
-    theta, genes = peers.quantities(answer, {})
-    assert theta.shape == (2, 5, len(peers.HYPER) + 7)
-    assert np.allclose(genes[..., 6:], np.concatenate([b, gamma], axis=-1))
-    a0, a1 = (np.exp(answer[name][0, 0]) for name in ("log_a0", "log_a1"))
-    sigma_phi = 0.85 / (1 + np.exp(-answer["logit_sigma_phi"][0, 0]))
-    expected = sigma_phi * answer["e"][0, 0] - np.log(a0 + a1 * np.exp(-answer["alpha"][0, 0]))
-    assert np.allclose(genes[0, 0, 3:6], expected)
-
-
-def test_an_effect_is_weighed_with_the_probability_of_change(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against the model's own likelihoods, at a draw of 40 genes from near the data."""
-    peers = module("peers")
-    study = peers.flagship_study(40)
-    point = {key.removeprefix("point_"): value[:1][None] for key, value in study.items() if key.startswith("point_")}
-    del point["theta"]
-    theta, genes = peers.of_a_peer(point)
-    model = peers.NegativeBinomialDE()
-    full = model.complete({key: study[key] for key in ("count", "design", "nuisance_design", "log_size_factor")})
-    psi = np.column_stack([point[name][0, 0] for name in ("alpha", "e", "d", "u")])
-    hyper = model.layout(full).hyper(theta[0, 0], full["log_size_factor"])
-    joint = np.log(hyper["weight"]) + model.component_log_lik(psi, hyper, full)
-    expected = np.exp(joint[:, 1] - np.logaddexp(joint[:, 0], joint[:, 1]))
-    found = peers.probability_of_change(theta, genes, study)
-    assert np.allclose(found[0, 0], expected, atol=1e-9)
-    assert found.std() > 0.02
-    assert np.allclose(peers.quantities(point, study)[1][0, 0, 2 * psi.shape[0] : 3 * psi.shape[0]], found * genes["b"])
-
-
-def test_calls_of_a_test_are_held_against_the_truth(module: Any) -> None:
-    found = pd.DataFrame({"log2_fold_change": [1.0, 0.5, 0.0], "adjusted_p": [0.01, 0.04, 0.5]}, index=["a", "b", "c"])
-    truth = pd.Series([1.5, 0.0, 0.0, 2.0], index=["a", "b", "c", "filtered"])
-    used = module("measuring").Usage(10.0, 9.0, 1.0)
-    record = module("peers").against_truth(found, truth, used)
-    assert (record["calls"], record["false_discovery_rate"], record["power"]) == (2, 0.5, 0.5)
-    assert record["rmse_log2"] == pytest.approx(np.sqrt((0.25 + 0.25) / 3), abs=1e-4)
-    nothing = found.assign(adjusted_p=np.nan)
-    assert module("peers").against_truth(nothing, truth, used)["false_discovery_rate"] == 0.0
 
 
 def test_tables_say_what_was_skipped(module: Any, tmp_path: Path) -> None:
@@ -403,6 +295,7 @@ def test_gain_of_threads_is_of_rounds_and_needs_equal_draws(
     assert threads.main() == 0
     record = measuring.read("threads", tmp_path)
     assert record["one_over_two"] == {"nuts": 1.5, "blocked": 1.5}  # of 2, 1.5 and 1.5
+    assert "| 20,000 genes x 8 samples | one thread" in tables.threads(tmp_path)
     assert "| 150 draws of a chain by nuts | 6 s | 4 s | 1.50 |" in tables.threads(tmp_path)
     seconds["nuts"] = {1: iter([4.0]), 2: iter([2.0])}
     energies[2] = np.array([1.0, 2.0 + 1e-15])
