@@ -193,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\r{fits} fits: {each.bugs[0].name:50}", end="", file=sys.stderr, flush=True)
         outcomes = [o for each in kept for o in each.outcomes()]
         least = min(len(each.rows) for each in kept)
-        write_atomically(chosen.record, json.dumps(make_record(outcomes, least), sort_keys=True, indent=1) + "\n")
+        if least:  # of the errors that were not asked for there may be no fits yet: the record there is stays
+            write_atomically(chosen.record, json.dumps(make_record(outcomes, least), sort_keys=True, indent=1) + "\n")
     print(file=sys.stderr)
     return int(any(o["status"].get(FAIL) for o in outcomes if o["bug"] == NO_BUG.name))
 

@@ -153,6 +153,9 @@ def test_planted_errors_are_fitted_for_two_campaigns_of_a_tier(
     assert len(asked) == before
     assert not planted.is_fresh(tmp_path / "record.json", fits + 1)
     assert not planted.is_fresh(tmp_path / "other.json", 1)
+    kept = (tmp_path / "record.json").read_bytes()
+    assert planted.main([*command, "--all", planted.PLANTED[0].name]) == 0  # nothing is known of the other errors yet
+    assert (tmp_path / "record.json").read_bytes() == kept
 
 
 def test_campaigns_of_one_size_share_no_first_stage_and_repeat_alarms_on_the_next() -> None:
