@@ -166,6 +166,7 @@ def sample_approximately(
         moved=genes["moved"].to_numpy(),
         k_limit=limit,
         steps=hyper.steps,
+        largest=hyper.largest,
         hyperparameters=shared,
     )
     fitted = np.asarray(data.genes, dtype=object)[data.expressed]
@@ -177,6 +178,7 @@ def sample_approximately(
         "min_ess_bulk": extreme(np.min, found["ess_bulk"]),
         "min_ess_tail": extreme(np.min, found["ess_tail"]),
         "steps_to_the_mean": list(hyper.steps),
+        "largest_of_a_hyperparameter": list(hyper.largest),
         "outlying_counts": outlying_cells(far, tails, full, data),
         "hyperparameters": shared,
     }

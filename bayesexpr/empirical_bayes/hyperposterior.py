@@ -42,7 +42,11 @@ GENES_PER_TASK = 512
 """Genes whose modes are looked for together."""
 
 KEPT_BYTES = 2**28
-"""What the proposals of all genes may take of the memory for them to be kept from one pass to the next."""
+"""What the proposals of all genes may take of the memory for them to be kept from one pass to the next; while they are
+put together, for a moment, it is twice that."""
+
+INFORMATION_CELLS = 2**20
+"""Elements of the largest array of the information, in each thread: some ten of them are held at a time."""
 
 NEAR = 1.0
 """Length of a step for each hyperparameter, in the posterior standard deviations of a study of the genes at hand, below
@@ -52,15 +56,23 @@ SHORT = 0.75
 """The same, in those of the whole study, below which what is left is mostly the noise of the proposals: the mean is
 found."""
 
+FAR = 2.5
+"""Step of any one hyperparameter, in its own posterior standard deviations, above which the mean is not found: among
+two hundred, ten standard deviations of one do not show in the mean. The noise of a step is half a standard deviation or
+so of each, which makes the largest of as many 1.5."""
+
 LONG = 3.0
 """Longest step, in the unit of `NEAR`: how far a quadratic holds does not depend on how many genes there are."""
 
 LARGEST = 1.0
 """Largest change of a hyperparameter in one step: all are logarithms or locations of order one."""
 
-FLATTEST, FLATTEST_AFAR = 0.2, 0.5
-"""Least curvature in any direction, as a share of that by the scores' outer products, near the mean and on the way: far
-from it the observed information says little of what lies between, and takes directions for flat that are not."""
+FLATTEST, FLATTEST_AFAR = 0.002, 0.5
+"""Least curvature in any direction, as a share of that by the scores' outer products, near the mean and for the first
+step: far from it the observed information says little of what lies between, and takes directions for flat that are not.
+With every step on the way it is halved, for genes that differ more than the model says have outer products of any size,
+and a climb that went by them would stand still. Near the mean the information is what counts, and the share only keeps
+from zero and below what is not known to be above."""
 
 INFORMATION_COUNTS, INFORMATION_GENES = 2**14, 512
 """The information is computed from so many counts, and genes at least: a choice of genes stands for all where there are
@@ -71,8 +83,8 @@ STEADY = 0.5
 """k-hat below which the weights of scores are not smoothed: smoothing takes from the tails, a little from every gene,
 which adds up to two posterior standard deviations of the spread of donors in a study of 33,000 genes."""
 
-PRIOR_DRAWS = 16
-"""Draws of the hyperparameters over which the prior's slope is averaged."""
+PRIOR_PAIRS = 8
+"""Draws of the hyperparameters, and as many mirror images, over which the prior's slope is averaged."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,8 @@ class HyperPosterior:
     steps
         Length of each step that led to the center: root mean square over the hyperparameters, in posterior standard
         deviations.
+    largest
+        The same of the hyperparameter that was moved most, each in its own posterior standard deviations.
     """
 
     center: Float
@@ -97,6 +111,7 @@ class HyperPosterior:
     score: Float
     proposal: Proposal | None
     steps: tuple[float, ...]
+    largest: tuple[float, ...]
 
     def draw(self, number: int, rng: np.random.Generator) -> Float:
         """Draw `number` sets of hyperparameters [draw, H]."""
@@ -120,12 +135,12 @@ def learn(
     genes = np.arange(G)
     if G > CLIMB_GENES:
         genes = np.sort(np.random.default_rng([seed, STREAM]).choice(G, CLIMB_GENES, replace=False))
-    lengths: list[float] = []
+    lengths: list[tuple[float, float]] = []
     for number in range(CLIMBS):
         slopes = _slopes(study, genes, theta, np.tile(theta, (CLIMB_DRAWS, 1)), (seed, STREAM, number), threads)
-        theta, covariance, length = _step(G, slopes, log_prior, theta, None)
+        theta, covariance, length = _step(G, slopes, log_prior, theta, None, FLATTEST_AFAR / 2**number)
         lengths.append(length)
-        if length < NEAR * np.sqrt(G / len(genes)):
+        if length[0] < NEAR * np.sqrt(G / len(genes)):
             break
     every = np.arange(G)
     # the scores of a choice of genes are not at hand for all: the first pass does without, and another one follows
@@ -136,12 +151,13 @@ def learn(
         about = _about(theta, covariance, draws, np.random.default_rng([seed, STREAM, 1, number]))
         key = seed, STREAM, CLIMBS + number
         slopes = _slopes(study, every, theta, about, key, threads, known=known, proposal=proposal)
-        theta, covariance, length = _step(G, slopes, log_prior, theta, about)
+        theta, covariance, length = _step(G, slopes, log_prior, theta, about, FLATTEST)
         lengths.append(length)
         known, proposal = slopes.score, slopes.proposal
-        if length < SHORT and draws == DRAWS:
+        if length[0] < SHORT and length[1] < FAR and draws == DRAWS:
             break
-    return HyperPosterior(theta, covariance, slopes.score, slopes.proposal, tuple(lengths))
+    steps, largest = zip(*lengths, strict=True)
+    return HyperPosterior(theta, covariance, slopes.score, slopes.proposal, steps, largest)
 
 
 @dataclass(frozen=True)
@@ -159,23 +175,37 @@ def _about(theta: Float, covariance: Float, draws: int, rng: np.random.Generator
     return np.asarray(theta + np.concatenate([apart, -apart]))
 
 
+def _some_pairs(about: Float) -> Float:
+    """Keep some of the draws of :func:`_about`, with their mirror images: a slope has no error by where they lie."""
+    half = len(about) // 2
+    return np.concatenate([about[:half][:PRIOR_PAIRS], about[half:][:PRIOR_PAIRS]])
+
+
 def _step(
-    genes: int, slopes: _Slopes, log_prior: Callable[[Float], float], theta: Float, about: Float | None
-) -> tuple[Float, Float, float]:
+    genes: int,
+    slopes: _Slopes,
+    log_prior: Callable[[Float], float],
+    theta: Float,
+    about: Float | None,
+    flattest: float,
+) -> tuple[Float, Float, tuple[float, float]]:
     """One Newton step of a study of `genes` genes, by the slopes of all of them or of some that stand for all.
 
     Parameters
     ----------
     about
         Draws [draw, H] over which the scores were averaged.
+    flattest
+        Least curvature, as a share of that by the scores' outer products.
 
     Returns
     -------
     theta, covariance, length
-        The new place, the inverse information, and the step's length.
+        The new place, the inverse information, and how long the step is that it calls for: over all hyperparameters,
+        and that of the one that is furthest off.
     """
     scale = genes / len(slopes.score)
-    places = theta[None] if about is None else about[:PRIOR_DRAWS]
+    places = theta[None] if about is None else _some_pairs(about)
     slope, curvature = (
         np.mean(v, axis=0) for v in zip(*(prior_derivatives(log_prior, p) for p in places), strict=True)
     )
@@ -183,13 +213,18 @@ def _step(
     # far from the mode it may not be positive definite: the scores' outer products always are
     value, vector = np.linalg.eigh(information)
     outer = scale * (slopes.score.T @ slopes.score) + np.diag(curvature)
-    floor = FLATTEST_AFAR if about is None else FLATTEST
-    least = floor * np.einsum("hk,hi,ik->k", vector, outer, vector, optimize=True)
-    value = np.maximum(value, least)
-    step = vector @ ((scale * slopes.score.sum(axis=0) + slope) @ vector / value)
-    length = float(np.sqrt(np.sum((step @ vector) ** 2 * value) / step.size))
-    step *= min(1.0, LONG * np.sqrt(scale) / length, LARGEST / np.abs(step).max())
-    return theta + step, np.asarray((vector / value) @ vector.T), length
+    of_outer = np.einsum("hk,hi,ik->k", vector, outer, vector, optimize=True)
+    # in a direction of which nothing is known, a step goes no further than one from afar
+    steep = np.maximum(value, np.where(value > FLATTEST * of_outer, flattest, FLATTEST_AFAR) * of_outer)
+    value = np.maximum(value, FLATTEST * of_outer)
+    slope = (scale * slopes.score.sum(axis=0) + slope) @ vector
+    covariance = np.asarray((vector / value) @ vector.T)
+    largest = np.abs(vector @ (slope / value)) / np.sqrt(np.diag(covariance))
+    length = float(np.sqrt(np.mean(slope**2 / value))), float(largest.max())
+    step = vector @ (slope / steep)
+    made = float(np.sqrt(np.mean(slope**2 / steep)))
+    step *= min(1.0, LONG * np.sqrt(scale) / made, LARGEST / np.abs(step).max())
+    return theta + step, covariance, length
 
 
 def _without_bias(weight: Float) -> Float:
@@ -239,8 +274,11 @@ def _slopes(
             outer, others = drawn.target.other_scores(drawn.place, drawn.found, even, hyper)
             score[np.ix_(few, inner.places)], score[np.ix_(few, outer)] = inner.average(even), others
             part = np.arange(0, len(few), apart)
-            kept = drawn.place[part], drawn.found.of(part), drawn.weight[part], hyper
-            information += len(few) / len(part) * observed_information(some.subset(part), *kept)
+            size = max(1, INFORMATION_CELLS // (max(study.full["S"], theta.size) * len(about)))
+            for places in gene_ranges(len(part), size):
+                piece = part[places]
+                kept = drawn.place[piece], drawn.found.of(piece), drawn.weight[piece], hyper
+                information += len(few) / len(part) * observed_information(some.subset(piece), *kept)
         kept_too = proposal is None and known is not None and own.bytes * len(genes) <= KEPT_BYTES * len(many)
         return _Slopes(score, information, own if kept_too else None)
 

@@ -82,8 +82,8 @@ class Weighted:
 
     Attributes
     ----------
-    target, proposal
-        What was sampled, and from what.
+    target
+        What was sampled.
     psi
         [gene, P, draw] coordinates before they are moved for the hyperparameters of their draw.
     place
@@ -97,7 +97,6 @@ class Weighted:
     """
 
     target: Target
-    proposal: Proposal
     psi: Float
     place: Float
     found: Evaluation
@@ -127,7 +126,7 @@ def weigh(
     with np.errstate(invalid="ignore"):  # a gene with a ratio that is no number has a k-hat that is none
         raw = np.exp(logs - logs.max(axis=1, keepdims=True))
         raw /= raw.sum(axis=1, keepdims=True)
-    return Weighted(target, proposal, psi, place, found, weight, raw, k)
+    return Weighted(target, psi, place, found, weight, raw, k)
 
 
 @dataclass(frozen=True)

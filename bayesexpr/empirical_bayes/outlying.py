@@ -76,7 +76,7 @@ def confirmed_tails(study: Study, hyper: Hyper, screened: Float, threads: int = 
             threads=threads,
         )
         tails[doubted] = found.tail[cells]
-        doubted = tails < ROUGH
+        doubted = ~(tails >= ROUGH)  # a tail that the rough points cannot tell, too
     return tails
 
 

@@ -27,6 +27,9 @@ LONG_STEP = 1.0
 """Last step to the hyperparameters' mean, in posterior standard deviations, above which it may not have been reached;
 four times as long, and it has not. Proposals alone make steps of up to 0.8."""
 
+FAR_STEP = 3.0
+"""The same of the hyperparameter that is furthest off, in its own posterior standard deviations: largest of many."""
+
 
 def approximation_status(
     *,
@@ -79,6 +82,7 @@ def judge_approximation(
     moved: ArrayLike,
     k_limit: float,
     steps: Sequence[float],
+    largest: Sequence[float],
     hyperparameters: Mapping[str, Mapping[str, float]],
     limits: Limits | None = None,
 ) -> Verdict:
@@ -93,6 +97,8 @@ def judge_approximation(
         k-hat above which genes were sampled by chains.
     steps : sequence of float
         Lengths of the steps to the hyperparameters' mean, in posterior standard deviations.
+    largest : sequence of float
+        How far each step moved the hyperparameter that it moved most, in that one's posterior standard deviations.
     hyperparameters : mapping
         Of each by its name, ``mean`` and ``sd`` on the real line.
     """
@@ -105,7 +111,7 @@ def judge_approximation(
             "An empirical-Bayes approximation: the posterior of the hyperparameters is taken as normal about the mean "
             "that their marginal likelihood gives, and genes are sampled given draws from it.",
         ),
-        _steps(steps),
+        _steps(steps[-1], largest[-1], len(steps)),
         _spread(hyperparameters),
         _weights(np.asarray(k, dtype=float)[answered], np.asarray(moved, dtype=bool)[answered], k_limit),
         _genes(words[answered], limits),
@@ -127,12 +133,16 @@ def judge_approximation(
     )
 
 
-def _steps(steps: Sequence[float]) -> Finding:
+def _steps(last: float, largest: float, number: int) -> Finding:
     text = (
-        f"The last of {len(steps)} steps to the hyperparameters' mean was {steps[-1]:.2g} posterior standard "
-        f"deviations long (limit {LONG_STEP:g})."
+        f"The last of {number} steps to the hyperparameters' mean was {last:.2g} posterior standard deviations long "
+        f"(limit {LONG_STEP:g}), and that of the hyperparameter furthest off {largest:.2g} of its own (limit "
+        f"{FAR_STEP:g})."
     )
-    return Finding(0 if steps[-1] <= LONG_STEP else 1 if steps[-1] <= 4 * LONG_STEP else 2, text)
+    parts = last / LONG_STEP, largest / FAR_STEP
+    if all(part <= 1 for part in parts):
+        return Finding(0, text)
+    return Finding(1 if all(part <= 4 for part in parts) else 2, text)
 
 
 def little_known(hyperparameters: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -154,7 +164,9 @@ def _spread(hyperparameters: Mapping[str, Mapping[str, float]]) -> Finding:
     if not broad:
         return Finding(
             0,
-            f"No hyperparameter is known worse than within {BROAD:g} (posterior sd, logarithms), no scale is near 0.",
+            f"No hyperparameter is known worse than within {BROAD:g} (posterior sd, logarithms; sigma_phi, which is "
+            f"bounded, aside), nor a scale of other terms' effects below {NEAR_ZERO:g} than within "
+            f"{BROAD_NEAR_ZERO:g}.",
         )
     return Finding(
         1,

@@ -59,6 +59,7 @@ def verdict(
     genes: int = GENES,
     bad: int = 0,
     steps: tuple[float, ...] = (2.0, 0.1),
+    largest: float = 0.5,
     tau: float = 0.1,
     log_tau: float = -1.0,
 ) -> Any:
@@ -70,6 +71,7 @@ def verdict(
         moved=moved,
         k_limit=0.7,
         steps=steps,
+        largest=(5.0, largest),
         hyperparameters={"logit_sigma_phi": {"mean": 3.0, "sd": 1.2}, "log_tau[0]": {"mean": log_tau, "sd": tau}},
     )
 
@@ -89,6 +91,10 @@ def test_a_sound_approximation_is_trusted_and_called_one() -> None:
         ({"steps": (2.0, 1.9)}, "use with care", "1.9 posterior standard deviations"),
         ({"steps": (2.0, 4.5)}, "not trustworthy", "4.5 posterior standard deviations"),
         ({"steps": (2.0, float("nan"))}, "not trustworthy", "nan"),
+        ({"steps": (2.0, 0.69), "largest": 10.0}, "use with care", "furthest off 10 of its own"),
+        ({"steps": (2.0, 0.69), "largest": 13.0}, "not trustworthy", "furthest off 13 of its own"),
+        ({"steps": (2.0, 0.69), "largest": float("nan")}, "not trustworthy", "furthest off nan"),
+        ({"steps": (2.0, 0.69), "largest": 2.4}, "trustworthy", ""),
         ({"status": "low_ess", "bad": 10}, "use with care", "10 low_ess"),
         ({"status": "high_rhat", "bad": 50}, "not trustworthy", "50 high_rhat"),
         ({"genes": 60}, "use with care", "Only 60 genes"),

@@ -3,66 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
+from made_genes import STRUCTURES, Float, log_density_of_natural, scores_of, simulated, some_draws
 from numpy.typing import NDArray
 from scipy import stats
 
 from bayesexpr.empirical_bayes import chains, importance, laplace
 from bayesexpr.empirical_bayes.chains import sample_by_chains
-from bayesexpr.empirical_bayes.complete import observed_information, prior_scores
-from bayesexpr.empirical_bayes.hyperposterior import learn
 from bayesexpr.empirical_bayes.importance import GeneSample, GeneTask, effective_draws, resample, sample_genes
 from bayesexpr.empirical_bayes.laplace import Study, gene_posterior, start
 from bayesexpr.empirical_bayes.noise import make_noise, stream_keys
 from bayesexpr.empirical_bayes.proposal import propose
 from bayesexpr.empirical_bayes.target import HyperDraws, Target
 from bayesexpr.models.negative_binomial_de import SLAB_NU, NegativeBinomialDE
-
-Float = NDArray[np.float64]
-STRUCTURES = [
-    {"effects": e, "dispersion": d}
-    for e, d in itertools.product(("spike_slab", "student_t", "normal"), ("trend", "global"))
-]
-
-
-def simulated(model: NegativeBinomialDE, G: int, seed: int, batches: bool = True) -> tuple[Study, Float]:
-    """Two groups of four, in two batches; hyperparameters at sensible values; the study and the truth on the line."""
-    given: dict[str, Any] = {"genes": G, "design": [[-0.5]] * 4 + [[0.5]] * 4}
-    if batches:
-        given["nuisance_design"] = [[-0.5], [0.5]] * 4
-    hyper = {
-        "mu_alpha": np.array(4.5),
-        "sigma_alpha": np.array(1.8),
-        "a0": np.array(0.05),
-        "a1": np.array(2.0),
-        "sigma_phi": np.array(0.5),
-        "dispersion": np.array(0.15),
-        "m": np.array([0.2]),
-        "s": np.array(0.7),
-        "weight": np.array([0.7, 0.3]),
-        "tau": np.array([0.4] * batches),
-        "log_f": np.linspace(-0.3, 0.3, 8),
-    }
-    if model.options["effects"] != "spike_slab":
-        hyper = {k: v for k, v in hyper.items() if k not in ("m", "weight")}
-    p, data = model.simulate(given, np.random.default_rng(seed), hyper)
-    full = model.complete({**data, "log_size_factor": hyper["log_f"]})
-    nu = None if model.options["effects"] == "normal" else SLAB_NU
-    study = Study(model.layout(full), full, nu)
-    return study, study.at.theta(p, full["log_size_factor"])
-
-
-def some_draws(study: Study, theta: Float, seed: int, draws: int = 3) -> tuple[Float, HyperDraws]:
-    """Coordinates [gene, P, draw] about the genes' means, and hyperparameters about `theta`, which differ by draw."""
-    rng = np.random.default_rng(seed)
-    psi = start(study)[:, :, None] + rng.normal(0, 0.3, (study.full["G"], study.at.P, draws))
-    return psi, HyperDraws.of(study, theta + rng.normal(0, 0.1, (draws, study.at.H)))
-
 
 # density and scores
 
@@ -82,40 +38,6 @@ def test_the_density_is_the_models(options: dict[str, str]) -> None:
     assert np.allclose(found.probability.sum(axis=1), 1)
 
 
-def coordinates_of(study: Study, natural: Any, theta: Float) -> Float:
-    """Coordinates [gene, P, 1] of alpha, log phi and effects, given hyperparameters `theta`."""
-    at = study.at
-    h = study.at.hyper(theta, study.full["log_size_factor"])
-    psi = np.empty((study.full["G"], at.P, 1))
-    psi[:, 0, 0] = natural.alpha[:, 0]
-    if at.trend:
-        trend = -np.log(h["a0"] + h["a1"] * np.exp(-natural.alpha[:, 0]))
-        psi[:, 1, 0] = (natural.log_phi[:, 0] - trend) / h["sigma_phi"]
-    psi[:, at.d, 0] = (natural.beta[:, :, 0] - (h["m"] if at.spike else 0.0)) / h["s"]
-    psi[:, at.u, 0] = natural.gamma[:, :, 0] / h["tau"][study.full["nuisance_term"]]
-    return psi
-
-
-def log_density_of_natural(study: Study, natural: Any, theta: Float) -> Float:
-    """Log density [gene] of alpha, log phi, effects, given hyperparameters `theta`: the scores differentiate this."""
-    at, hyper = study.at, HyperDraws.of(study, theta[None])
-    h = {name: values[0] for name, values in hyper.natural.items()}
-    jacobian = -at.K * np.log(h["s"]) - np.log(h["tau"][study.full["nuisance_term"]]).sum()
-    if at.trend:
-        jacobian = jacobian - np.log(h["sigma_phi"])
-    return Target(study).evaluate(coordinates_of(study, natural, theta), hyper).log_density[:, 0] + jacobian
-
-
-def scores_of(study: Study, psi: Float, hyper: HyperDraws, weight: Float) -> Float:
-    target = Target(study)
-    found = target.evaluate(psi, hyper)
-    inner = prior_scores(study, psi, found, hyper)
-    outer, others = target.other_scores(psi, found, weight, hyper)
-    out = np.full((len(psi), study.at.H), np.nan)
-    out[:, inner.places], out[:, outer] = inner.average(weight), others
-    return out
-
-
 @pytest.mark.parametrize("options", STRUCTURES)
 def test_scores_are_derivatives(options: dict[str, str]) -> None:
     """At one draw, against central differences; with a spike, the slab's own are weighed by the chance of a change."""
@@ -131,54 +53,6 @@ def test_scores_are_derivatives(options: dict[str, str]) -> None:
         if h in own:
             slope = slope * (1 - found.probability[:, 0, 0])
         assert np.allclose(scores[:, h], slope, rtol=1e-4, atol=1e-5), study.at.names()[h]
-
-
-@pytest.mark.parametrize("options", STRUCTURES)
-def test_the_information_is_the_scores_derivative(options: dict[str, str]) -> None:
-    """Scores of reweighted draws, against central differences; with a spike but for the slab's own; seeds 3 and 4.
-
-    80 equal draws stand for a posterior; their weights follow the density when the hyperparameters move. Within 5 % of
-    the curvatures, and 2 % of the scores' variance, half of which is the correction for so few draws; size factors and
-    a common dispersion are among them.
-    """
-    study, theta = simulated(NegativeBinomialDE(options=options), 3, 3)
-    psi, _ = some_draws(study, theta, 4, draws=80)
-    here = HyperDraws.of(study, np.tile(theta, (80, 1)))
-    found = Target(study).evaluate(psi, here)
-    information = observed_information(study, psi, found, np.full((3, 80), 1 / 80), here)
-    each = [dataclasses.replace(found, **{k: v[..., [s]] for k, v in natural(found).items()}) for s in range(80)]
-    base = np.stack([log_density_of_natural(study, one, theta) for one in each], axis=1)
-
-    def at(moved: Float) -> Float:
-        now = np.stack([log_density_of_natural(study, one, moved) for one in each], axis=1)
-        weight = np.exp(now - base)
-        weight /= weight.sum(axis=1, keepdims=True)
-        hyper = HyperDraws.of(study, np.tile(moved, (80, 1)))
-        coordinates = np.concatenate([coordinates_of(study, one, moved) for one in each], axis=2)
-        return scores_of(study, coordinates, hyper, weight).sum(axis=0)
-
-    one = np.ones((3, 1))
-    by_draw = [scores_of(study, psi[:, :, [s]], HyperDraws.of(study, theta[None]), one) for s in range(80)]
-    variance = np.var(by_draw, axis=0).sum(axis=0)
-
-    def assert_derivative(claimed: Float) -> None:
-        size, spread = np.sqrt(np.abs(np.diag(claimed))), np.sqrt(variance)
-        for h in kept:
-            step = 1e-4 * (np.arange(study.at.H) == h)
-            slope = -(at(theta + step) - at(theta - step)) / 2e-4
-            limit = 0.05 * size[h] * size + 0.02 * spread[h] * spread + 0.05
-            assert np.all(np.abs(slope - claimed[h])[kept] < limit[kept])
-
-    own = [study.at.s, *range(study.at.m.start, study.at.m.stop)] if study.at.spike else []
-    kept = np.setdiff1d(np.arange(study.at.H), own)
-    assert_derivative(information)
-    assert np.allclose(information, information.T)
-    with pytest.raises(AssertionError):
-        assert_derivative(1.2 * information)  # negative control
-
-
-def natural(found: Any) -> dict[str, Float]:
-    return {name: getattr(found, name) for name in ("alpha", "log_phi", "beta", "gamma")}
 
 
 # proposals and weights
@@ -372,27 +246,6 @@ def test_chains_that_stand_still_are_seen(monkeypatch: pytest.MonkeyPatch) -> No
     moved = sample_by_chains(study, np.arange(4), proposal, begin, hyper, 1)
     assert (moved.rhat < 1.05).all()
     assert (moved.ess_bulk > 100).all()
-
-
-# hyperparameters
-
-
-def test_the_mode_is_found_from_afar_and_near_the_truth() -> None:
-    """300 genes, seed 12: from 0.3 off in every hyperparameter, all within four posterior sds of the truth."""
-    model = NegativeBinomialDE()
-    study, truth = simulated(model, 300, 12)
-
-    def log_prior(theta: Float) -> float:
-        return model.hyper_log_density(study.at, theta, study.at.hyper(theta, study.full["log_size_factor"]))
-
-    found = [learn(study, truth + shift, log_prior, 1) for shift in (0.3, -0.3)]
-    sd = np.sqrt(np.diag(found[0].covariance))
-    assert np.abs((found[0].center - truth) / sd).max() < 4
-    assert np.abs((found[0].center - found[1].center) / sd).max() < 1
-    assert found[0].steps[-1] < 0.5
-    assert found[0].score.shape == (300, study.at.H)
-    drawn = found[0].draw(4000, np.random.default_rng(1))
-    assert np.allclose(drawn.std(axis=0), sd, rtol=0.1)
 
 
 @pytest.mark.parametrize("options", [*STRUCTURES, {"size_factors": "fixed"}])
