@@ -20,9 +20,13 @@ STRUCTURES = [
 ]
 
 
-def simulated(model: NegativeBinomialDE, G: int, seed: int, batches: bool = True) -> tuple[Study, Float]:
-    """Two groups of four, in two batches; hyperparameters at sensible values; the study and the truth on the line."""
-    given: dict[str, Any] = {"genes": G, "design": [[-0.5]] * 4 + [[0.5]] * 4}
+def simulated(model: NegativeBinomialDE, G: int, seed: int, batches: bool = True, K: int = 1) -> tuple[Study, Float]:
+    """Two groups of four, in two batches; hyperparameters at sensible values; the study and the truth on the line.
+
+    With K = 2, the second half of each group is tested as well.
+    """
+    rows = [[a, b][:K] for a in (-0.5, 0.5) for b in (-0.5, -0.5, 0.5, 0.5)]
+    given: dict[str, Any] = {"genes": G, "design": rows}
     if batches:
         given["nuisance_design"] = [[-0.5], [0.5]] * 4
     hyper = {
@@ -32,7 +36,7 @@ def simulated(model: NegativeBinomialDE, G: int, seed: int, batches: bool = True
         "a1": np.array(2.0),
         "sigma_phi": np.array(0.5),
         "dispersion": np.array(0.15),
-        "m": np.array([0.2]),
+        "m": np.array([0.2, -0.1])[:K],
         "s": np.array(0.7),
         "weight": np.array([0.7, 0.3]),
         "tau": np.array([0.4] * batches),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from made_fit import make_fit
 from study_of_genes import simulate
 
@@ -12,6 +15,7 @@ from bayesexpr.calibration.checking import check_study
 from bayesexpr.calibration.fitted_study import FittedStudy
 from bayesexpr.de_digest import screened_tails
 from bayesexpr.de_fit import DEFit
+from bayesexpr.empirical_bayes import outlying as outlying_module
 from bayesexpr.empirical_bayes.leave_one_out import leave_one_out
 from bayesexpr.empirical_bayes.outlying import ASIDE, SUSPECT, confirmed_tails, outlying
 
@@ -89,3 +93,26 @@ def test_only_suspects_are_integrated() -> None:
     doubted[1, 5] = True
     assert (tails[doubted] < 1).all()
     assert (tails[~doubted] == 1).all()
+
+
+def test_tails_that_the_rough_look_cannot_tell_get_the_close_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 3: a rough look that finds no number of one count, and nothing in another: the first is looked at again."""
+    made = simulate(12, 6, np.random.default_rng(3))
+    looks: list[Any] = []
+
+    def look(*given: Any, **options: Any) -> Any:
+        found = leave_one_out(*given, **options)
+        looks.append(options["cells"].sum())
+        if len(looks) == 1:
+            tail = np.where(options["cells"], 0.5, found.tail)
+            tail[2, 0] = np.nan
+            return dataclasses.replace(found, tail=tail)
+        return found
+
+    monkeypatch.setattr(outlying_module, "leave_one_out", look)
+    screened = np.ones((6, 12))
+    screened[2, 5] = screened[4, 7] = SUSPECT / 2
+    tails = confirmed_tails(made.study, made.hyper, screened)
+    assert looks == [2, 1]
+    assert np.isfinite(tails).all()
+    assert tails[4, 7] == 0.5
