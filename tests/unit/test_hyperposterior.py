@@ -167,7 +167,7 @@ def test_the_priors_slope_is_averaged_over_mirrored_draws() -> None:
 
 
 def test_means_by_corrected_weights_have_less_bias() -> None:
-    """20 draws from a normal about 0 for one about 0.7: 40,000 replications, less than a third of the bias stays; seed 16."""
+    """20 draws from a normal about 0 for one about 0.7, 40,000 times: less than a third of the bias stays; seed 16."""
     x = np.random.default_rng(16).normal(0, 1.2, (40_000, 20))
     weight = np.exp(-0.5 * (x - 0.7) ** 2 + 0.5 * (x / 1.2) ** 2)
     weight /= weight.sum(axis=1, keepdims=True)
