@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesexpr.errors import InputError
 from bayesexpr.names import COUNTS, GENE, SAMPLE
 from bayesexpr.posterior.de_draws import GENES_PER_BLOCK, GeneBlock, Single
 
@@ -34,6 +35,9 @@ GENE_VARIABLES: dict[str, tuple[str, ...]] = {
     "probability": (COMPONENT,),
 }
 """What is kept of every gene, with the dimension after (chain, draw, gene)."""
+
+PLAIN = {"compressor": None, "filters": None, "dtype": "<f4", "order": "C", "dimension_separator": "."}
+"""Layout of an array whose chunks are files of nothing but its numbers."""
 
 
 def create(
@@ -164,7 +168,13 @@ class _Chunks:
         if not folder.is_dir():
             return None
         layout = json.loads((folder / ".zarray").read_text())
-        return cls(folder, tuple(layout["shape"]), layout["chunks"][2])
+        shape, chunks = tuple(layout["shape"]), tuple(layout["chunks"])
+        if PLAIN.items() <= layout.items() and (*chunks[:2], *chunks[3:]) == (*shape[:2], *shape[3:]):
+            return cls(folder, shape, chunks[2])
+        raise InputError(
+            f"the draws of {name} are to be uncompressed 32-bit numbers in chunks along the genes alone, as they are "
+            f"when a fit ends; {folder / '.zarray'} says otherwise. Keep the folder as it was made, and copies beside it."
+        )
 
     def write(self, genes: slice, values: Single) -> None:
         """Write the values of some genes."""
@@ -194,7 +204,15 @@ class _Chunks:
         """One chunk, whole; missing values where nothing has been written."""
         shape = (*self.shape[:2], self.size, *self.shape[3:])
         file = self._file(number)
-        return np.fromfile(file, "<f4").reshape(shape) if file.is_file() else np.full(shape, np.nan, "<f4")
+        if not file.is_file():
+            return np.full(shape, np.nan, "<f4")
+        values = np.fromfile(file, "<f4")
+        if values.size != np.prod(shape):
+            raise InputError(
+                f"{file} holds {values.size:,} numbers where {np.prod(shape):,} belong: the draws of its genes are not "
+                "whole. Copy the run again, or fit it anew."
+            )
+        return values.reshape(shape)
 
 
 @dataclass(frozen=True)

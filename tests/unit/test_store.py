@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import xarray as xr
 from de_posterior import CHAINS, DRAWS, Made, gene_blocks, make
 from fake_analysis import HOSTILE
 
+from bayesexpr.errors import InputError
 from bayesexpr.names import COUNTS, GENE, SAMPLE
 from bayesexpr.posterior import store
 
@@ -114,6 +116,25 @@ def test_a_few_genes(made: Made, tmp_path: Path) -> None:
     assert np.array_equal(block.beta, written["beta"][:, :, [7, 2]])
     assert np.array_equal(block.probability, written["probability"][:, :, [7, 2]])
     assert store.read_genes(path, np.array([3])).alpha.shape == (CHAINS, DRAWS, 1)
+
+
+@pytest.mark.parametrize("change", [{"compressor": {"id": "zstd"}}, {"dtype": "<f8"}, {"chunks": [1, DRAWS, 256]}])
+def test_another_layout_is_refused(made: Made, tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / store.POSTERIOR
+    write(made, path, list(HOSTILE))
+    layout = path / "posterior" / "alpha" / ".zarray"
+    layout.write_text(json.dumps(json.loads(layout.read_text()) | change))
+    with pytest.raises(InputError, match=r"draws of alpha .*\.zarray says otherwise"):
+        store.read_genes(path, np.array([3]))
+
+
+def test_draws_cut_short_are_refused(made: Made, tmp_path: Path) -> None:
+    path = tmp_path / store.POSTERIOR
+    write(made, path, list(HOSTILE))
+    file = path / "posterior" / "alpha" / "0.0.0"
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"numbers where .* belong"):
+        list(store.read_blocks(path))
 
 
 def test_what_a_design_does_not_have_is_empty(tmp_path: Path) -> None:
