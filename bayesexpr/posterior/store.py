@@ -173,7 +173,7 @@ class _Chunks:
             return cls(folder, shape, chunks[2])
         raise InputError(
             f"the draws of {name} are to be uncompressed 32-bit numbers in chunks along the genes alone, as they are "
-            f"when a fit ends; {folder / '.zarray'} says otherwise. Keep the folder as it was made, and copies beside it."
+            f"when a fit ends; {folder / '.zarray'} says otherwise. Keep the folder as it was, and copies beside it."
         )
 
     def write(self, genes: slice, values: Single) -> None:
